@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WRITEWATCH_WRITEWATCH_H
+#define WRITEWATCH_WRITEWATCH_H
+
+/**
+ * DOC: writewatch.h - which pages of this memory were written?
+ *
+ * A context (struct ww) watches ranges of memory that the caller mapped. ww_get() and its two
+ * siblings list the pages that were written since the last reset, exactly, with one system call,
+ * while the program's threads go on writing.
+ *
+ * THE RULE
+ *   Read the content of reported pages after the call that reported them returned, never before.
+ *   A write that races with a call is reported by that call or by the next one. Copying a page
+ *   before the call that resets it can miss the last store; copying it afterwards cannot.
+ *
+ * PROMISES, in this order
+ *   1. Nothing written is lost: a page written before a call, and not reported earlier, is
+ *      reported by that call or stays reported until a call does. Also on an error, with too
+ *      little room, with several callers, and after fork(). When in doubt, more is reported.
+ *   2. Nothing else is reported, as far as the kernel can tell; writewatch(7) lists the exceptions.
+ *   3. Queries and resets allocate nothing, start nothing, send no signal.
+ *   4. No signal handler, no thread, and no change to the caller's mappings, with one exception:
+ *      private anonymous memory that holds nothing yet is given MADV_NOHUGEPAGE and
+ *      MADV_UNMERGEABLE when it is watched without %WW_DISCARDS. Both stay after ww_unwatch().
+ *
+ * ERRORS
+ *   Functions return 0 (ww_info and ww_probe included) or a negative errno value; each lists every
+ *   value it can return. A null context, where not allowed explicitly, is -EINVAL. On an error no
+ *   out-parameter was changed, except that a list may hold garbage up to its room, and everything
+ *   that was to be reported is still there for the next call.
+ *
+ * THREADS
+ *   Every function may be called from any thread; calls on one context wait for each other, calls
+ *   on different contexts do not. Writers need no care at all. ww_free() must be the last call.
+ *
+ * SIGNALS
+ *   No function is async-signal-safe; none returns early because of a signal.
+ *
+ * FORK
+ *   In a child (fork, or clone without CLONE_VM) the first call on an inherited context opens its
+ *   own descriptors, and every page of every watched range counts as written there. The parent
+ *   loses nothing, whichever of them calls first. vfork children must not call.
+ *
+ * UNITS
+ *   Lengths are in bytes, room and results are counted in elements of the list. @addr and @len need
+ *   no alignment: the range is rounded outward to whole pages (ww_discard excepted).
+ *
+ * All of this: since 0.1.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define WW_VERSION_MAJOR 0
+#define WW_VERSION_MINOR 1
+#define WW_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define WW_PUBLIC __attribute__((visibility("default")))
+#else
+#define WW_PUBLIC
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** struct ww - a context: a set of watched ranges and what the kernel needs to watch them. */
+struct ww;
+
+/**
+ * struct ww_range - a run of pages that were written
+ * @start: first byte, page aligned
+ * @end:   the byte after the last one, page aligned
+ */
+struct ww_range {
+	void *start;
+	void *end;
+};
+
+/**
+ * enum ww_get_flags - for ww_get(), ww_get_ranges() and ww_get_bitmap()
+ * @WW_RESET:  report and reset in one step that is atomic for each page. If the room ends, only
+ *             what was returned is reset.
+ * @WW_ACROSS: the range may span many watched ranges and whatever lies between them; only watched
+ *             pages are reported.
+ */
+enum ww_get_flags {
+	WW_RESET = 1 << 0,
+	WW_ACROSS = 1 << 1
+};
+
+/**
+ * enum ww_watch_flags - for ww_watch()
+ * @WW_DISCARDS: a page whose content the program drops (MADV_DONTNEED, and MADV_FREE once the
+ *               kernel takes the page) counts as written. What a checkpointer needs. Costs page
+ *               tables for the whole range, and a second fault on the first write to an empty page.
+ */
+enum ww_watch_flags {
+	WW_DISCARDS = 1 << 0
+};
+
+/**
+ * enum ww_guarantee - what a backend promises; bits of struct ww_info and struct ww_options
+ * @WW_EXACT:              nothing is reported that was not written (writewatch(7): the exceptions)
+ * @WW_ATOMIC_RESET:       %WW_RESET is atomic for each page while threads write
+ * @WW_RANGED_RESET:       a reset touches the asked range only
+ * @WW_KERNEL_WRITES:      writes by system calls into watched memory succeed and are reported
+ * @WW_NO_SIGNAL_HANDLER:  no signal handler is installed and no signal is raised
+ * @WW_NO_THREAD:          no thread is started
+ * @WW_SURVIVES_FORK:      an inherited context works in the child
+ */
+enum ww_guarantee {
+	WW_EXACT = 1 << 0,
+	WW_ATOMIC_RESET = 1 << 1,
+	WW_RANGED_RESET = 1 << 2,
+	WW_KERNEL_WRITES = 1 << 3,
+	WW_NO_SIGNAL_HANDLER = 1 << 4,
+	WW_NO_THREAD = 1 << 5,
+	WW_SURVIVES_FORK = 1 << 6
+};
+
+/**
+ * enum ww_option_flags - for struct ww_options
+ * @WW_WRITERS_STOPPED: the caller stops every writer around each get and reset. Allows backends
+ *                      that would lose writes otherwise; the others ignore it.
+ */
+enum ww_option_flags {
+	WW_WRITERS_STOPPED = 1 << 0
+};
+
+/**
+ * struct ww_options - for ww_new(); set unused members to zero
+ * @size:     sizeof(struct ww_options). A smaller, older struct is taken as if the missing members
+ *            were zero; a larger, newer one is taken if what this version does not know is zero.
+ * @backend:  NULL or "auto": the first usable one; or the name of the only one to try:
+ *            "pagemap-scan", "uffd", "mprotect", "soft-dirty". "off": none, ww_new() fails.
+ *            The environment variable WRITEWATCH_BACKEND, with the same values, overrides this,
+ *            except in set-user-ID programs.
+ * @required: bits of enum ww_guarantee that the backend must have
+ * @flags:    bits of enum ww_option_flags
+ */
+struct ww_options {
+	size_t size;
+	const char *backend;
+	uint64_t required;
+	uint64_t flags;
+};
+
+/**
+ * struct ww_refusal - why a backend was not chosen
+ * @backend: its name
+ * @reason:  a sentence for people, without full stop
+ * @error:   the errno value behind it, positive
+ *
+ * The strings are constants and are never freed.
+ */
+struct ww_refusal {
+	const char *backend;
+	const char *reason;
+	int error;
+};
+
+/** WW_MAX_REFUSALS - more backends than this are never tried. */
+#define WW_MAX_REFUSALS 8
+
+/**
+ * struct ww_info - what ww_info() and ww_probe() tell
+ * @size:          in: sizeof(struct ww_info); out: how much of it was filled
+ * @backend:       name of the backend, a constant; NULL from ww_probe() when none is usable
+ * @page_size:     bytes in a page: the unit of everything that is reported
+ * @guarantees:    bits of enum ww_guarantee
+ * @watched:       bytes that are watched now
+ * @range_count:   how many pieces the context keeps them in; a matter of cost, not of meaning
+ * @refusal_count: how many of @refusals are set
+ * @refusals:      backends that come before @backend and were refused, in the order of preference
+ */
+struct ww_info {
+	size_t size;
+	const char *backend;
+	size_t page_size;
+	uint64_t guarantees;
+	size_t watched;
+	size_t range_count;
+	size_t refusal_count;
+	struct ww_refusal refusals[WW_MAX_REFUSALS];
+};
+
+/**
+ * ww_new() - make a context
+ * @out:     [out] the context; NULL when the call fails
+ * @options: what is wanted; NULL for the defaults
+ *
+ * Tries the backends in their order, each by really watching a few scratch pages, and takes the
+ * first that works and has what @options require. Uses three descriptors, close-on-exec and never
+ * 0, 1 or 2, and about 20 KiB.
+ *
+ * Ownership: the caller frees the context with ww_free().
+ * Return: 0, or
+ *   -EINVAL   @out is NULL; @options has a wrong size, unknown bits or an unknown backend name, or
+ *             WRITEWATCH_BACKEND is none of the known names
+ *   -ENOTSUP  no backend is usable here, or none has what is required; ww_probe() tells why
+ *   -ENOMEM   no memory or address space
+ *   -EMFILE, -ENFILE  no descriptors left in the process, in the system
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_new(struct ww **out, const struct ww_options *options);
+
+/**
+ * ww_free() - end all watching and free the context
+ * @w: the context, or NULL
+ *
+ * The memory itself stays as it is. Must not run together with any other call on @w. In a child
+ * process, frees the child's copy only.
+ * Since: 0.1
+ */
+WW_PUBLIC void ww_free(struct ww *w);
+
+/**
+ * ww_probe() - what would ww_new() choose here, and why?
+ * @options: as for ww_new()
+ * @info:    [in,out] as for ww_info(); backend is NULL when ww_new() would fail
+ *
+ * Leaves nothing behind. Return: 0 also when no backend is usable, or
+ *   -EINVAL   as ww_new(), or a wrong @info
+ *   -ENOMEM   no memory or address space
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
+
+/**
+ * ww_watch() - begin to watch a range, or repair it
+ * @w:     the context
+ * @addr:  start of the range
+ * @len:   its length in bytes, not 0
+ * @flags: bits of enum ww_watch_flags
+ *
+ * The range must be mapped without holes. Private anonymous memory is what this is made for; shared
+ * anonymous memory, memfd, tmpfs and file mappings, private and shared, are watched too, through
+ * this mapping only: a write through another mapping of the same file or by write(2) to the file
+ * is not seen. When the call returns every page counts as not written.
+ *
+ * Pages that this context watches already keep their state. Where the program unmapped watched
+ * memory and mapped it anew, or moved it with mremap(2), the kernel has stopped watching: those
+ * pages are watched again and count as written. %WW_DISCARDS can be added this way, not removed.
+ *
+ * Should the program remove a mapping for good, it calls ww_unwatch(), best before munmap(2).
+ *
+ * Return: 0, or, with nothing changed except repairs already made,
+ *   -EINVAL   @len is 0, the range wraps or leaves user space, unknown flags
+ *   -EFAULT   part of the range is not mapped
+ *   -ENOTSUP  part of it is huge pages of hugetlbfs or another mapping that cannot be watched
+ *   -EACCES   part of it is a shared mapping of a file opened for reading only
+ *   -EBUSY    part of it is watched by another context or belongs to another userfaultfd
+ *   -ENOMEM   no memory, page tables, address space or map count
+ *   -EMFILE, -ENFILE, -ENOTSUP  in a child: could not begin anew
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_watch(struct ww *w, void *addr, size_t len, unsigned flags);
+
+/**
+ * ww_unwatch() - stop watching
+ * @w:    the context
+ * @addr: start of the range
+ * @len:  its length in bytes, not 0
+ *
+ * Whatever is watched in the range is not watched any more, and its state is forgotten. Any part of
+ * a watched range will do; memory that was unmapped meanwhile is fine.
+ *
+ * Return: 0, or
+ *   -EINVAL   @len is 0, or the range wraps or leaves user space
+ *   -ENOENT   nothing in the range is watched
+ *   -ENOMEM   a watched range would have to be divided and there is no memory: nothing changed
+ *   -EMFILE, -ENFILE, -ENOTSUP  in a child: could not begin anew
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_unwatch(struct ww *w, void *addr, size_t len);
+
+/**
+ * ww_get() - the addresses of the pages that were written
+ * @w:     the context
+ * @addr:  start of the range
+ * @len:   its length in bytes, not 0
+ * @flags: bits of enum ww_get_flags
+ * @pages: [out] page addresses, ascending; NULL to count only, which needs no %WW_RESET
+ * @count: [in,out] in: room in @pages, not 0, ignored when counting; out: how many were written
+ *
+ * A result that fills the room may not be all of it: ask again. With %WW_RESET ask for the same
+ * range, without it for the range behind the last page returned. Whoever asks for a whole range
+ * with room for all its pages never needs to.
+ *
+ * The range must be watched without gaps unless %WW_ACROSS is given. Where the program removed a
+ * mapping and put none in its place there is nothing to report, and no error.
+ *
+ * Return: 0, or
+ *   -EINVAL   @count is NULL, *@count is 0 with @pages given, @len is 0, the range wraps or leaves
+ *             user space, unknown flags, %WW_RESET without @pages
+ *   -ENOENT   part of the range is not watched (with %WW_ACROSS: none of it is)
+ *   -ESTALE   part of it was remapped and is not being watched: repair it with ww_watch(). Until
+ *             then every query of it fails. What the failed call may have reset counts as written.
+ *   -ENOMEM   the kernel had no memory for page tables: what may have been reset counts as written
+ *   -EIO      the kernel answered what it never should; as with -ENOMEM nothing is lost
+ *   -EMFILE, -ENFILE, -ENOTSUP  in a child: could not begin anew, nothing was reset
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_get(struct ww *w, void *addr, size_t len, unsigned flags, void **pages,
+		     size_t *count);
+
+/**
+ * ww_get_ranges() - the same as runs of pages
+ * @ranges: [out] runs, ascending, not touching each other; NULL to count them only
+ * @count:  [in,out] in: room in @ranges, in runs; out: how many runs there are
+ *
+ * Otherwise as ww_get(). A run that filled the last place may go on behind its end; the next call
+ * returns the rest. Since: 0.1
+ */
+WW_PUBLIC int ww_get_ranges(struct ww *w, void *addr, size_t len, unsigned flags,
+			    struct ww_range *ranges, size_t *count);
+
+/**
+ * ww_get_bitmap() - the same as a bitmap
+ * @bits:  [out] bit n % 64 of word n / 64 is the n-th page of the range, page 0 being the one that
+ *         holds @addr. The words that the range needs are all written, unused bits are 0. NULL to
+ *         count pages only.
+ * @count: [in,out] in: room in @bits, in words of 64 bits; out: how many pages were written
+ *
+ * Otherwise as ww_get(), and: -EINVAL also if there are fewer words than the range needs, one for
+ * each 64 pages or part of them; nothing is reset then. Since: 0.1
+ */
+WW_PUBLIC int ww_get_bitmap(struct ww *w, void *addr, size_t len, unsigned flags, uint64_t *bits,
+			    size_t *count);
+
+/**
+ * ww_reset() - forget which pages were written
+ * @w:    the context
+ * @addr: start of the range
+ * @len:  its length in bytes, not 0
+ *
+ * A write that happens after the call began may be forgotten with the rest: whoever needs to know
+ * about it uses ww_get() with %WW_RESET. Return: as ww_get(); on an error every page of the range
+ * may count as written. Since: 0.1
+ */
+WW_PUBLIC int ww_reset(struct ww *w, void *addr, size_t len);
+
+/**
+ * ww_mark() - report these pages as written
+ * @w:    the context
+ * @addr: start of the range, watched without gaps
+ * @len:  its length in bytes, not 0
+ *
+ * For writes that no page table shows: by devices and io_uring into buffers that were pinned before
+ * the last reset, or through another mapping. Content does not change. Empty writable pages in the
+ * range may be allocated.
+ *
+ * Return: 0, or -EINVAL, -ENOENT, -ESTALE, -ENOMEM, -EMFILE, -ENFILE, -ENOTSUP as ww_get(). On an
+ * error more may have been marked than asked, or part of it.
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_mark(struct ww *w, void *addr, size_t len);
+
+/**
+ * ww_discard() - drop the content and the state of pages
+ * @w:    the context
+ * @addr: start of the range, watched without gaps, page aligned
+ * @len:  its length in bytes, a multiple of the page size, not 0
+ *
+ * The pages read as zero afterwards and count as not written, also under %WW_DISCARDS (the rule of
+ * Windows for decommitted memory). A write that races with the call is reported later or had its
+ * content dropped. Private anonymous memory: MADV_DONTNEED. Shared memory and tmpfs: MADV_REMOVE,
+ * for every mapping of it. Anything else is refused, as it would not read as zero.
+ *
+ * Return: 0, or
+ *   -EINVAL   @len is 0, @addr or @len is not page aligned, the range wraps or leaves user space
+ *   -ENOENT   part of the range is not watched
+ *   -ENOTSUP  a file mapping, or the memory cannot drop its content (sealed, read-only); in a
+ *             child: could not begin anew
+ *   -ESTALE   part of it was remapped: repair it with ww_watch()
+ *   -ENOMEM, -EIO  the content may be dropped, the pages may count as written
+ *   -EMFILE, -ENFILE  in a child: could not begin anew
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_discard(struct ww *w, void *addr, size_t len);
+
+/**
+ * ww_info() - what this context is made of
+ * @w:    the context
+ * @info: [in,out] @info->size is set by the caller: at least up to and including @refusal_count of
+ *        this version. A larger, newer struct is filled as far as this version knows it; the rest
+ *        is zeroed and @size lowered.
+ *
+ * Return: 0, or -EINVAL for a null pointer or a size that is too small. Since: 0.1
+ */
+WW_PUBLIC int ww_info(struct ww *w, struct ww_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

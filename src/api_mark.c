@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+
+#include "context.h"
+
+typedef int (*range_fn)(struct ww *w, struct range *range, uintptr_t start, uintptr_t end);
+
+/* Calls fn for each part of [start, end), which must be watched without gaps. */
+static int for_watched(struct ww *w, uintptr_t start, uintptr_t end, range_fn fn)
+{
+	if (!registry_covers(&w->registry, start, end))
+		return -ENOENT;
+	while (start < end) {
+		struct range *range = registry_first(&w->registry, start);
+		uintptr_t part_end = range->end < end ? range->end : end;
+		int r = range->all_written ? w->backend->ops->settle(w, range) : 0;
+
+		if (r == 0)
+			r = fn(w, range, start, part_end);
+		if (r < 0)
+			return r;
+		start = part_end;
+	}
+	return 0;
+}
+
+static int mark(struct ww *w, struct range *range, uintptr_t start, uintptr_t end)
+{
+	int r = w->backend->ops->mark(w, range, start, end);
+
+	if (r != -EAGAIN)
+		return r;
+	range = registry_isolate(&w->registry, range, start, end);
+	return range ? w->backend->ops->arm_written(w, range) : -ENOMEM;
+}
+
+static int discard(struct ww *w, struct range *range, uintptr_t start, uintptr_t end)
+{
+	return w->backend->ops->discard(w, range, start, end);
+}
+
+static int apply(struct ww *w, uintptr_t start, uintptr_t end, range_fn fn)
+{
+	int r = context_enter(w);
+
+	if (r < 0)
+		return r;
+	r = for_watched(w, start, end, fn);
+	context_leave(w);
+	return r;
+}
+
+int ww_mark(struct ww *w, void *addr, size_t len)
+{
+	uintptr_t start, end;
+
+	if (!w || context_pages(w, addr, len, &start, &end) < 0)
+		return -EINVAL;
+	return apply(w, start, end, mark);
+}
+
+int ww_discard(struct ww *w, void *addr, size_t len)
+{
+	uintptr_t start, end;
+
+	if (!w || context_pages(w, addr, len, &start, &end) < 0)
+		return -EINVAL;
+	if ((uintptr_t)addr != start || end - start != len)
+		return -EINVAL;
+	return apply(w, start, end, discard);
+}

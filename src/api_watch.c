@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+
+#include "context.h"
+
+/* Arms [start, end), which is attached and of one kind, in as many ranges as the backend likes. */
+static int arm_pieces(struct ww *w, uintptr_t start, uintptr_t end, unsigned flags,
+		      enum mapping_kind kind)
+{
+	while (start < end) {
+		struct range piece = {
+			.start = start,
+			.end = end,
+			.flags = flags,
+			.kind = kind,
+			.fresh = true,
+		};
+		int r = w->backend->ops->arm(w, &piece);
+
+		if (r == 0)
+			r = registry_add(&w->registry, &piece);
+		if (r < 0)
+			return r;
+		start = piece.end;
+	}
+	return 0;
+}
+
+static int watch_new(struct ww *w, uintptr_t start, uintptr_t end, unsigned flags,
+		     enum mapping_kind kind)
+{
+	int r = w->backend->ops->attach(w, start, end);
+
+	if (r < 0)
+		return r;
+	r = arm_pieces(w, start, end, flags, kind);
+	if (r < 0)
+		w->backend->ops->detach(w, start, end);
+	return r;
+}
+
+/* The part was remapped behind our back: whatever it holds now, it counts as written. */
+static int repair(struct ww *w, struct range *range, uintptr_t start, uintptr_t end, unsigned flags,
+		  enum mapping_kind kind)
+{
+	const struct backend_ops *ops = w->backend->ops;
+	int r;
+
+	range = registry_isolate(&w->registry, range, start, end);
+	if (!range)
+		return -ENOMEM;
+	r = ops->attach(w, start, end);
+	if (r < 0)
+		return r;
+	range->kind = kind;
+	range->flags |= flags;
+	r = ops->arm_written(w, range);
+	if (r < 0)
+		ops->detach(w, start, end);
+	else
+		range->all_written = false;
+	return r;
+}
+
+static int watch_again(struct ww *w, struct range *range, uintptr_t start, uintptr_t end,
+		       unsigned flags, enum mapping_kind kind)
+{
+	const struct backend_ops *ops = w->backend->ops;
+	int r = ops->attached(w, start, end);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return repair(w, range, start, end, flags, kind);
+	if (!(flags & WW_DISCARDS) || range->flags & WW_DISCARDS)
+		return 0;
+	range = registry_isolate(&w->registry, range, start, end);
+	if (!range)
+		return -ENOMEM;
+	r = ops->add_discards ? ops->add_discards(w, range) : 0;
+	if (r == 0)
+		range->flags |= WW_DISCARDS;
+	return r;
+}
+
+/* Handles what begins at start and is mapped alike and watched alike; *end is where that ends. */
+static int watch_piece(struct ww *w, uintptr_t start, uintptr_t *end, unsigned flags)
+{
+	struct mapping mapping;
+	struct range *range;
+	int r = maps_find(&w->maps, start, &mapping);
+
+	if (r == -ENOENT || (r == 0 && mapping.start > start))
+		return -EFAULT;
+	if (r < 0)
+		return r == -ENOMEM ? r : -ENOTSUP;
+	if (mapping.kind == MAPPING_HUGETLB)
+		return -ENOTSUP;
+	if (mapping.end < *end)
+		*end = mapping.end;
+	range = registry_first(&w->registry, start);
+	if (range && range->start <= start) {
+		if (range->end < *end)
+			*end = range->end;
+		return watch_again(w, range, start, *end, flags, mapping.kind);
+	}
+	if (range && range->start < *end)
+		*end = range->start;
+	return watch_new(w, start, *end, flags, mapping.kind);
+}
+
+/* Ends what the running call began, and nothing else. */
+static void undo(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	struct range *range = registry_first(&w->registry, start);
+
+	while (range && range->start < end) {
+		struct range *next = range_next(range);
+
+		if (range->fresh) {
+			w->backend->ops->detach(w, range->start, range->end);
+			registry_remove(&w->registry, range);
+		}
+		range = next;
+	}
+}
+
+static void keep(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	struct range *range = registry_first(&w->registry, start);
+
+	for (; range && range->start < end; range = range_next(range))
+		range->fresh = false;
+	registry_merge(&w->registry, start, end);
+}
+
+static int watch(struct ww *w, uintptr_t start, uintptr_t end, unsigned flags)
+{
+	uintptr_t pos = start, piece_end;
+	int r = 0;
+
+	for (; r == 0 && pos < end; pos = piece_end) {
+		piece_end = end;
+		r = watch_piece(w, pos, &piece_end, flags);
+	}
+	if (r < 0)
+		undo(w, start, end);
+	else
+		keep(w, start, end);
+	return r;
+}
+
+int ww_watch(struct ww *w, void *addr, size_t len, unsigned flags)
+{
+	uintptr_t start, end;
+	int r;
+
+	if (!w || flags & ~(unsigned)WW_DISCARDS || context_pages(w, addr, len, &start, &end) < 0)
+		return -EINVAL;
+	/* -ESTALE: the descriptors turned out to be gone, so the next entry opens new ones. */
+	do {
+		r = context_enter(w);
+		if (r < 0)
+			return r;
+		r = watch(w, start, end, flags);
+		context_leave(w);
+	} while (r == -ESTALE);
+	return r;
+}
+
+static int unwatch(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	struct range *range = registry_first(&w->registry, start);
+	int r;
+
+	if (!range || range->start >= end)
+		return -ENOENT;
+	/* From the list first: a failure must leave what it says is watched being watched. */
+	for (; range && range->start < end; range = registry_first(&w->registry, start)) {
+		uintptr_t from = range->start > start ? range->start : start;
+		uintptr_t to = range->end < end ? range->end : end;
+
+		r = registry_cut(&w->registry, from, to);
+		if (r < 0)
+			return r;
+		w->backend->ops->detach(w, from, to);
+	}
+	return 0;
+}
+
+int ww_unwatch(struct ww *w, void *addr, size_t len)
+{
+	uintptr_t start, end;
+	int r;
+
+	if (!w || context_pages(w, addr, len, &start, &end) < 0)
+		return -EINVAL;
+	r = context_enter(w);
+	if (r < 0)
+		return r;
+	r = unwatch(w, start, end);
+	context_leave(w);
+	return r;
+}

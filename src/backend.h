@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_BACKEND_H
+#define WW_BACKEND_H
+
+/* What a way of watching memory has to offer, and the table of them in order of preference. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "maps.h"
+#include "registry.h"
+#include "sink.h"
+#include "uapi/pagemap_scan.h"
+#include "writewatch/writewatch.h"
+
+struct ww;
+
+enum backend_list {
+	LIST_WRITTEN,
+	LIST_UNTRACKED
+};
+
+/**
+ * struct backend_ops - the contract of a backend
+ *
+ * Every op is called with the context lock held, so never twice at a time for one context. All
+ * addresses are page aligned, start < end. Results are 0 or a negative errno value. Ops marked [q]
+ * run inside queries: they must not allocate memory, take another lock, or block other than in the
+ * kernel. No op may touch watched memory itself, except through madvise(2).
+ *
+ * @open:     acquire descriptors and prove on scratch pages that the backend works; on failure
+ *            nothing is held and *why is a constant sentence without full stop
+ * @close:    release what @open acquired; also called in a child for what it inherited, so it must
+ *            not act on the memory of another process
+ * @attach:   make the kernel track [start, end), which is mapped and not tracked
+ * @detach:   end that; memory that is unmapped or belongs to others by now is not an error
+ * @attached: 1 if all that is mapped in [start, end) is tracked by this context, 0 if not [q]
+ * @arm:      begin watching r, which is attached, all of it or a part that begins at r->start: sets
+ *            r->end and r->mode; every page of it counts as not written then
+ * @arm_written: the same for the whole of r; every page of it counts as written
+ * @add_discards: from now on dropped content counts as written in r [may be left out]
+ * @scan:     report the written pages of [start, end), a part of one or more neighbouring ranges in
+ *            the mode of r, to the sink until it is full; with reset each page is reset in the same
+ *            step. 0: all reported; 1: the sink is full; on an error pages may have been reset
+ *            without having been reported. After a reset r itself may change its mode [q]
+ * @list:     for ranges with gaps between them, whatever lies there: fill v with up to max regions
+ *            of [start, end) that are written, or that are mapped but not tracked, in the mode of
+ *            r, resetting nothing; *next is where to go on, end when all is said. Returns their
+ *            number. LIST_WRITTEN sets *checked if nothing mapped in [start, *next) is untracked.
+ *            Gaps may be listed as written [q] [may be left out: then scans are never joined]
+ * @settle:   bring "every page of r is written" into the backend's own state [q]; -ESTALE when part
+ *            of r is not tracked
+ * @mark:     make [start, end) in r count as written, or ask for a range of its own by -EAGAIN:
+ *            the caller isolates it and uses @arm_written
+ * @discard:  drop the content of [start, end) in r; its pages count as not written then
+ */
+struct backend_ops {
+	int (*open)(struct ww *w, const char **why);
+	void (*close)(struct ww *w);
+	int (*attach)(struct ww *w, uintptr_t start, uintptr_t end);
+	void (*detach)(struct ww *w, uintptr_t start, uintptr_t end);
+	int (*attached)(struct ww *w, uintptr_t start, uintptr_t end);
+	int (*arm)(struct ww *w, struct range *r);
+	int (*arm_written)(struct ww *w, struct range *r);
+	int (*add_discards)(struct ww *w, struct range *r);
+	int (*scan)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
+		    struct sink *sink);
+	int (*list)(struct ww *w, const struct range *r, enum backend_list what, uintptr_t start,
+		    uintptr_t end, struct wwk_page_region *v, size_t max, uintptr_t *next,
+		    bool *checked);
+	int (*settle)(struct ww *w, struct range *r);
+	int (*mark)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
+	int (*discard)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
+};
+
+/**
+ * struct backend - a row of the table
+ * @name:       as in WRITEWATCH_BACKEND
+ * @guarantees: bits of enum ww_guarantee
+ * @named_only: chosen only when asked for by name
+ * @ops:        NULL where this version does not have it
+ */
+struct backend {
+	const char *name;
+	uint64_t guarantees;
+	bool named_only;
+	const struct backend_ops *ops;
+};
+
+extern const struct backend_ops backend_pagemap_scan;
+
+/* Null-terminated by a row without name. */
+extern const struct backend backend_table[];
+
+/* The row called name, or NULL. */
+const struct backend *backend_named(const char *name);
+
+#endif

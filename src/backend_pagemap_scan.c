@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "pagemap_scan.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+/* What one page table maps, and what one huge page covers, on every architecture with 4K pages. */
+#define TABLE_SPAN ((uintptr_t)1 << 21)
+/* A hole smaller than this is not worth a range of its own: its page tables take 64 KiB. */
+#define LAZY_HOLE ((uintptr_t)1 << 25)
+/* Marking this much at a time may allocate it. */
+#define MARK_BY_POPULATING TABLE_SPAN
+/* Ranges below this are too small for an own opinion about how dense they are. */
+#define DENSE_MIN_PAGES 512
+
+static const struct ps_filter populated = {
+	.mask = WWK_PAGE_IS_PFNZERO,
+	.inverted = WWK_PAGE_IS_PFNZERO,
+	.any = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+	.returned = WWK_PAGE_IS_WPALLOWED,
+};
+
+/*
+ * Finds how far from start one mode serves. What holds pages already is armed, by whole page
+ * tables: a huge page among them may later be split, with pages that were written with zeros
+ * becoming the zero page, which only an armed range tells from an untouched page.
+ */
+static int plan(struct ww *w, struct range *r)
+{
+	uintptr_t armed = r->start, pos = r->start, hole_end = r->end;
+
+	while (pos < r->end) {
+		int n = ps_regions(w, &populated, pos, r->end, w->list, WW_REGIONS, &pos);
+
+		if (n < 0)
+			return n;
+		for (int i = 0; i < n; i++) {
+			uintptr_t from = w->list[i].start & ~(TABLE_SPAN - 1);
+			uintptr_t to = (w->list[i].end + TABLE_SPAN - 1) & ~(TABLE_SPAN - 1);
+
+			if (from > armed && from - armed >= LAZY_HOLE) {
+				hole_end = from;
+				goto found;
+			}
+			armed = to > armed ? to : armed;
+		}
+	}
+	if (armed > r->start && (armed >= r->end || r->end - armed < LAZY_HOLE))
+		armed = r->end;
+found:
+	r->mode = armed == r->start ? PS_LAZY : PS_ARMED;
+	r->end = armed == r->start ? hole_end : armed;
+	return 0;
+}
+
+/* Huge pages would report 512 pages for one, and merged pages lose what they were. */
+static int make_lazy(struct ww *w, struct range *r)
+{
+	static const int advice[] = {MADV_NOHUGEPAGE, MADV_UNMERGEABLE};
+	uintptr_t next;
+	int n;
+
+	for (size_t i = 0; i < sizeof(advice) / sizeof(*advice); i++)
+		if (sys_madvise(r->start, r->end - r->start, advice[i]) == -ENOMEM)
+			return -ENOMEM;
+	n = ps_regions(w, &populated, r->start, r->end, w->list, 1, &next);
+	/* A thread wrote meanwhile, and may have got a huge page. */
+	if (n > 0)
+		r->mode = PS_ARMED;
+	return n < 0 ? n : 0;
+}
+
+static int ps_arm(struct ww *w, struct range *r)
+{
+	int n = 0;
+
+	r->mode = PS_ARMED;
+	if (r->kind == MAPPING_PRIVATE_ANON && !(r->flags & WW_DISCARDS))
+		n = plan(w, r);
+	if (n == 0 && r->mode == PS_LAZY)
+		n = make_lazy(w, r);
+	if (n == 0 && r->mode == PS_ARMED)
+		n = ps_protect(w, r->start, r->end);
+	return n;
+}
+
+static int ps_arm_written(struct ww *w, struct range *r)
+{
+	int n = 0;
+
+	r->mode = PS_ARMED;
+	/* This leaves page tables behind, without which such a kernel reports nothing. */
+	if (w->no_holes)
+		n = ps_protect(w, r->start, r->end);
+	return n < 0 ? n : ps_unprotect(w, r->start, r->end);
+}
+
+/*
+ * Write-protects what nobody has written: each page is looked at and protected in one step, so a
+ * write that happens meanwhile stays one.
+ */
+static int arm_untouched(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	static const struct ps_filter untouched[] = {
+		{
+			.mask = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+			.inverted = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+			.returned = WWK_PAGE_IS_WPALLOWED,
+			.flags = WWK_PM_SCAN_WP_MATCHING | WWK_PM_SCAN_CHECK_WPASYNC,
+		},
+		{
+			.mask = WWK_PAGE_IS_PFNZERO,
+			.returned = WWK_PAGE_IS_WPALLOWED,
+			.flags = WWK_PM_SCAN_WP_MATCHING | WWK_PM_SCAN_CHECK_WPASYNC,
+		},
+	};
+
+	for (size_t i = 0; i < sizeof(untouched) / sizeof(*untouched); i++) {
+		uintptr_t pos = start;
+
+		while (pos < end) {
+			int n = ps_regions(w, &untouched[i], pos, end, w->list, WW_REGIONS, &pos);
+
+			if (n < 0)
+				return n;
+		}
+	}
+	return 0;
+}
+
+static int ps_add_discards(struct ww *w, struct range *r)
+{
+	int n = r->mode == PS_LAZY ? arm_untouched(w, r->start, r->end) : 0;
+
+	if (n == 0)
+		r->mode = PS_ARMED;
+	return n;
+}
+
+static size_t count_populated(struct ww *w, const struct range *r)
+{
+	uintptr_t pos = r->start;
+	size_t bytes = 0;
+
+	while (pos < r->end) {
+		int n = ps_regions(w, &populated, pos, r->end, w->list, WW_REGIONS, &pos);
+
+		for (int i = 0; i < n; i++)
+			bytes += w->list[i].end - w->list[i].start;
+		if (n < 0)
+			return 0;
+	}
+	return bytes >> w->page_shift;
+}
+
+/*
+ * A lazy range that is mostly populated gains from the kernel's fast path more than it saves.
+ * Looking costs as much as a scan, so it is done when half as many pages as there are were
+ * reported, and then at twice the distance each time.
+ */
+static void reconsider(struct ww *w, struct range *r, size_t reported)
+{
+	size_t pages = (r->end - r->start) >> w->page_shift;
+
+	r->reported += reported;
+	if (pages < DENSE_MIN_PAGES || r->reported < (r->look_at ? r->look_at : pages / 2))
+		return;
+	if (count_populated(w, r) >= pages / 2 && arm_untouched(w, r->start, r->end) == 0) {
+		r->mode = PS_ARMED;
+	} else {
+		r->look_at = 2 * (r->look_at ? r->look_at : pages / 2);
+		r->reported = 0;
+	}
+}
+
+static struct ps_filter written(const struct ww *w, unsigned mode)
+{
+	if (mode == PS_ARMED)
+		return (struct ps_filter){
+			.mask = WWK_PAGE_IS_WRITTEN,
+			.returned = WWK_PAGE_IS_WRITTEN,
+		};
+	return (struct ps_filter){
+		.mask = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO | w->guard_pages,
+		.inverted = WWK_PAGE_IS_PFNZERO | w->guard_pages,
+		.any = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+		.returned = WWK_PAGE_IS_WRITTEN,
+	};
+}
+
+int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
+	    struct sink *sink)
+{
+	struct ps_filter filter = written(w, r->mode);
+	size_t reported = 0;
+	long n;
+
+	filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset ? WWK_PM_SCAN_WP_MATCHING : 0);
+	while (start < end && !sink_full(sink)) {
+		n = ps_regions_into(w, &filter, start, end, sink, &start);
+		if (n < 0)
+			return n;
+		reported += (size_t)n;
+	}
+	if (reset && r->mode == PS_LAZY)
+		reconsider(w, r, reported);
+	return start < end;
+}
+
+static int ps_list(struct ww *w, const struct range *r, enum backend_list what, uintptr_t start,
+		   uintptr_t end, struct wwk_page_region *v, size_t max, uintptr_t *next,
+		   bool *checked)
+{
+	static const struct ps_filter untracked = {
+		.mask = WWK_PAGE_IS_WPALLOWED,
+		.inverted = WWK_PAGE_IS_WPALLOWED,
+		.returned = WWK_PAGE_IS_WPALLOWED,
+	};
+	struct ps_filter filter = written(w, r->mode);
+	int n;
+
+	if (what == LIST_UNTRACKED)
+		return ps_regions(w, &untracked, start, end, v, max, next);
+	if (!w->mapped_gaps) {
+		filter.flags = WWK_PM_SCAN_CHECK_WPASYNC;
+		n = ps_regions(w, &filter, start, end, v, max, next);
+		if (n != -ESTALE) {
+			*checked = true;
+			return n;
+		}
+		w->mapped_gaps = true;
+	}
+	filter.flags = 0;
+	/* Without this, the gaps are listed too; with it, such a kernel would leave pages out. */
+	if (r->mode == PS_LAZY || !w->no_holes)
+		filter.mask |= WWK_PAGE_IS_WPALLOWED;
+	return ps_regions(w, &filter, start, end, v, max, next);
+}
+
+static int ps_settle(struct ww *w, struct range *r)
+{
+	return ps_unprotect(w, r->start, r->end);
+}
+
+/* Asks for what cannot be, so that only the check of every mapping is left of the scan. */
+static int ps_attached(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	static const struct ps_filter nothing = {
+		.mask = WWK_PAGE_IS_WPALLOWED,
+		.inverted = WWK_PAGE_IS_WPALLOWED,
+		.returned = WWK_PAGE_IS_WPALLOWED,
+		.flags = WWK_PM_SCAN_CHECK_WPASYNC,
+	};
+	uintptr_t next;
+	int n = ps_regions(w, &nothing, start, end, w->list, 1, &next);
+
+	return n == -ESTALE ? 0 : n < 0 ? n : 1;
+}
+
+static int require_attached(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	int r = ps_attached(w, start, end);
+
+	return r == 1 ? 0 : r == 0 ? -ESTALE : r;
+}
+
+static int ps_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
+{
+	int n = require_attached(w, start, end);
+
+	if (n < 0)
+		return n;
+	if (r->mode == PS_ARMED)
+		return ps_unprotect(w, start, end);
+	/* A lazy range reports no empty page: fill it, or let these pages be an armed range. */
+	if (end - start > MARK_BY_POPULATING || sys_madvise(start, end - start, MADV_POPULATE_WRITE))
+		return -EAGAIN;
+	return 0;
+}
+
+static int drop(const struct range *r, uintptr_t start, size_t len)
+{
+	int n;
+
+	if (r->kind == MAPPING_SHARED)
+		return sys_madvise(start, len, MADV_REMOVE);
+	n = sys_madvise(start, len, MADV_DONTNEED);
+	return n == -EINVAL ? sys_madvise(start, len, MADV_DONTNEED_LOCKED) : n;
+}
+
+static int ps_discard(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
+{
+	int n;
+
+	if (r->kind == MAPPING_PRIVATE_FILE)
+		return -ENOTSUP;
+	n = require_attached(w, start, end);
+	if (n < 0)
+		return n;
+	n = drop(r, start, end - start);
+	if (n < 0 && n != -ENOMEM)
+		return -ENOTSUP;
+	if (n < 0)
+		return -ESTALE;
+	return r->mode == PS_ARMED ? arm_untouched(w, start, end) : 0;
+}
+
+const struct backend_ops backend_pagemap_scan = {
+	.open = ps_open,
+	.close = ps_close,
+	.attach = ps_attach,
+	.detach = ps_detach,
+	.attached = ps_attached,
+	.arm = ps_arm,
+	.arm_written = ps_arm_written,
+	.add_discards = ps_add_discards,
+	.scan = ps_scan,
+	.list = ps_list,
+	.settle = ps_settle,
+	.mark = ps_mark,
+	.discard = ps_discard,
+};

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "context.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static const uint64_t known_guarantees = WW_EXACT | WW_ATOMIC_RESET | WW_RANGED_RESET |
+					 WW_KERNEL_WRITES | WW_NO_SIGNAL_HANDLER | WW_NO_THREAD |
+					 WW_SURVIVES_FORK;
+
+/* A wish whose name is NULL is for the first usable backend. */
+struct wish {
+	bool none;
+	const struct backend *only;
+	uint64_t required;
+};
+
+static int read_name(const char *name, struct wish *wish)
+{
+	wish->none = strcmp(name, "off") == 0;
+	wish->only = backend_named(name);
+	return wish->none || wish->only || strcmp(name, "auto") == 0 ? 0 : -EINVAL;
+}
+
+static bool all_zero(const unsigned char *bytes, size_t n)
+{
+	while (n && *bytes == 0) {
+		bytes++;
+		n--;
+	}
+	return n == 0;
+}
+
+static int read_options(const struct ww_options *given, struct wish *wish)
+{
+	struct ww_options options = {0};
+	const char *env = secure_getenv("WRITEWATCH_BACKEND");
+	int r = 0;
+
+	*wish = (struct wish){0};
+	if (given) {
+		size_t size = given->size;
+
+		if (size < sizeof(size))
+			return -EINVAL;
+		if (size > sizeof(options)) {
+			if (!all_zero((const unsigned char *)given + sizeof(options),
+				      size - sizeof(options)))
+				return -EINVAL;
+			size = sizeof(options);
+		}
+		memcpy(&options, given, size);
+	}
+	if (options.required & ~known_guarantees || options.flags & ~(uint64_t)WW_WRITERS_STOPPED)
+		return -EINVAL;
+	wish->required = options.required;
+	if (options.backend)
+		r = read_name(options.backend, wish);
+	if (r == 0 && env && *env)
+		r = read_name(env, wish);
+	return r;
+}
+
+static void refuse(struct ww *w, const struct backend *backend, int error, const char *why)
+{
+	if (w->refusal_count < WW_MAX_REFUSALS)
+		w->refusals[w->refusal_count++] = (struct ww_refusal){
+			.backend = backend->name,
+			.reason = why,
+			.error = -error,
+		};
+}
+
+static int try_backend(struct ww *w, const struct backend *backend, const struct wish *wish,
+		       const char **why)
+{
+	if (!backend->ops) {
+		*why = "it is not part of this version";
+		return -ENOTSUP;
+	}
+	if (wish->required & ~backend->guarantees) {
+		*why = "it lacks a guarantee that the program requires";
+		return -ENOTSUP;
+	}
+	return backend->ops->open(w, why);
+}
+
+/* The shortage of something ordinary is what the caller can mend, so it is what ww_new() tells. */
+static int worse(int a, int b)
+{
+	return a == -ENOMEM || a == -EMFILE || a == -ENFILE ? a : b;
+}
+
+static int choose(struct ww *w, const struct wish *wish)
+{
+	int result = -ENOTSUP;
+
+	for (const struct backend *b = backend_table; b->name; b++) {
+		const char *why = NULL;
+		int r;
+
+		if (wish->only ? b != wish->only : b->named_only)
+			continue;
+		if (wish->none) {
+			refuse(w, b, -ENOTSUP, "WRITEWATCH_BACKEND or the program says off");
+			continue;
+		}
+		r = try_backend(w, b, wish, &why);
+		if (r == 0) {
+			w->backend = b;
+			return 0;
+		}
+		refuse(w, b, r, why);
+		result = worse(result, r);
+	}
+	return result;
+}
+
+static int make_guard(struct ww *w)
+{
+	void *page;
+	int r = sys_mmap(&page, w->page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+
+	if (r < 0)
+		return r;
+	r = sys_madvise((uintptr_t)page, w->page_size, MADV_WIPEONFORK);
+	if (r < 0) {
+		sys_munmap(page, w->page_size);
+		return r == -ENOMEM ? r : -ENOTSUP;
+	}
+	w->guard = page;
+	pthread_mutex_init(&w->guard->lock, NULL);
+	w->guard->alive = 1;
+	return 0;
+}
+
+static struct ww *allocate(void)
+{
+	struct ww *w = malloc(sizeof(*w));
+
+	if (!w)
+		return NULL;
+	/* Not calloc: the result vectors have to be backed by pages from the start. */
+	memset(w, 0, sizeof(*w));
+	w->maps.file = w->uffd = w->pagemap = SYS_NO_FILE;
+	w->page_size = sys_page_size();
+	w->page_shift = (unsigned)__builtin_ctzl(w->page_size);
+	registry_init(&w->registry);
+	return w;
+}
+
+static void dispose(struct ww *w)
+{
+	registry_destroy(&w->registry);
+	if (w->guard) {
+		pthread_mutex_destroy(&w->guard->lock);
+		sys_munmap(w->guard, w->page_size);
+	}
+	free(w);
+}
+
+static void detach_all(struct ww *w)
+{
+	for (struct range *r = registry_first(&w->registry, 0); r; r = range_next(r))
+		w->backend->ops->detach(w, r->start, r->end);
+}
+
+int ww_new(struct ww **out, const struct ww_options *options)
+{
+	struct wish wish;
+	struct ww *w;
+	int r;
+
+	if (!out)
+		return -EINVAL;
+	*out = NULL;
+	r = read_options(options, &wish);
+	if (r < 0)
+		return r;
+	w = allocate();
+	if (!w)
+		return -ENOMEM;
+	r = make_guard(w);
+	if (r == 0)
+		r = choose(w, &wish);
+	if (r < 0) {
+		dispose(w);
+		return r;
+	}
+	*out = w;
+	return 0;
+}
+
+void ww_free(struct ww *w)
+{
+	if (!w)
+		return;
+	if (w->guard->alive)
+		detach_all(w);
+	w->backend->ops->close(w);
+	dispose(w);
+}
+
+/* In a child: nothing of the parent's is used but the list of what was watched. */
+static int begin_anew(struct ww *w)
+{
+	const struct backend_ops *ops = w->backend->ops;
+	const char *why;
+	int r;
+
+	ops->close(w);
+	r = ops->open(w, &why);
+	if (r < 0)
+		return r == -ENOMEM || r == -EMFILE || r == -ENFILE ? r : -ENOTSUP;
+	for (struct range *p = registry_first(&w->registry, 0); p; p = range_next(p)) {
+		struct range *next = range_next(p);
+
+		/* The fork may have caught another thread dividing this range. */
+		if (next && next->start < p->end)
+			p->end = next->start;
+		p->fresh = false;
+		/* What cannot be tracked here is found by the next query of it: -ESTALE. */
+		p->all_written = ops->attach(w, p->start, p->end) < 0 ||
+				 ops->arm_written(w, p) < 0;
+	}
+	w->guard->alive = 1;
+	return 0;
+}
+
+int context_enter(struct ww *w)
+{
+	int r;
+
+	pthread_mutex_lock(&w->guard->lock);
+	if (__builtin_expect(w->guard->alive, 1))
+		return 0;
+	r = begin_anew(w);
+	if (r < 0)
+		pthread_mutex_unlock(&w->guard->lock);
+	return r;
+}
+
+void context_leave(struct ww *w)
+{
+	pthread_mutex_unlock(&w->guard->lock);
+}
+
+void context_lost(struct ww *w)
+{
+	w->guard->alive = 0;
+}
+
+int context_pages(const struct ww *w, const void *addr, size_t len, uintptr_t *start,
+		  uintptr_t *end)
+{
+	uintptr_t mask = w->page_size - 1, first = (uintptr_t)addr, last;
+
+	if (len == 0 || __builtin_add_overflow(first, len - 1, &last) ||
+	    (last | mask) == UINTPTR_MAX)
+		return -EINVAL;
+	/* The upper half belongs to the kernel on every 64-bit Linux. */
+	if (sizeof(last) == 8 && last > INTPTR_MAX)
+		return -EINVAL;
+	*start = first & ~mask;
+	*end = (last | mask) + 1;
+	return 0;
+}
+
+static void fill_info(const struct ww *w, struct ww_info *info)
+{
+	*info = (struct ww_info){
+		.backend = w->backend ? w->backend->name : NULL,
+		.page_size = w->page_size,
+		.guarantees = w->backend ? w->backend->guarantees : 0,
+		.watched = w->registry.bytes,
+		.range_count = w->registry.count,
+		.refusal_count = w->refusal_count,
+	};
+	memcpy(info->refusals, w->refusals, sizeof(info->refusals));
+}
+
+static int check_info(const struct ww_info *info)
+{
+	return info && info->size >= offsetof(struct ww_info, refusals) ? 0 : -EINVAL;
+}
+
+static void copy_info(struct ww_info *out, struct ww_info *info)
+{
+	size_t size = out->size;
+
+	info->size = size < sizeof(*info) ? size : sizeof(*info);
+	if (size > sizeof(*info))
+		memset((unsigned char *)out + sizeof(*info), 0, size - sizeof(*info));
+	memcpy(out, info, info->size);
+}
+
+int ww_probe(const struct ww_options *options, struct ww_info *out)
+{
+	struct ww_info info;
+	struct wish wish;
+	struct ww *w;
+	int r = check_info(out);
+
+	if (r == 0)
+		r = read_options(options, &wish);
+	if (r < 0)
+		return r;
+	w = allocate();
+	if (!w)
+		return -ENOMEM;
+	choose(w, &wish);
+	fill_info(w, &info);
+	if (w->backend)
+		w->backend->ops->close(w);
+	dispose(w);
+	copy_info(out, &info);
+	return 0;
+}
+
+int ww_info(struct ww *w, struct ww_info *out)
+{
+	struct ww_info info;
+
+	if (!w || check_info(out) < 0)
+		return -EINVAL;
+	pthread_mutex_lock(&w->guard->lock);
+	fill_info(w, &info);
+	pthread_mutex_unlock(&w->guard->lock);
+	copy_info(out, &info);
+	return 0;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_CONTEXT_H
+#define WW_CONTEXT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend.h"
+#include "maps.h"
+#include "registry.h"
+#include "sys.h"
+#include "uapi/pagemap_scan.h"
+
+/* One kernel buffer's worth: more regions in a call gain nothing and make walk_end unreliable. */
+#define WW_REGIONS 512
+
+/**
+ * struct guard - lives in a page that the kernel wipes in every child
+ * @alive: 0 in a child that has not begun anew
+ * @lock:  all zero is an unlocked mutex, so a lock that was held while another thread forked is
+ *         free in the child
+ */
+struct guard {
+	uint32_t alive;
+	pthread_mutex_t lock;
+};
+
+/**
+ * struct ww - a context
+ * @guard:       see there
+ * @backend:     the row that was chosen
+ * @registry:    what is watched
+ * @maps:        what is mapped
+ * @uffd:        the userfaultfd that memory is registered with
+ * @pagemap:     what PAGEMAP_SCAN is asked of
+ * @page_size, @page_shift: of this machine
+ * @no_holes:    this kernel does not report pages as written for which it has no page table
+ * @guard_pages: the category of guard pages if this kernel knows it, else 0
+ * @mapped_gaps: the last query across gaps met foreign memory in them
+ * @refusals:    backends tried before
+ * @regions, @list: private result vectors, written before the first use so that they are there when
+ *               the kernel copies answers that exist only once
+ */
+struct ww {
+	struct guard *guard;
+	const struct backend *backend;
+	struct registry registry;
+	struct maps maps;
+	struct sys_file uffd;
+	struct sys_file pagemap;
+	size_t page_size;
+	unsigned page_shift;
+	bool no_holes;
+	uint64_t guard_pages;
+	bool mapped_gaps;
+	size_t refusal_count;
+	struct ww_refusal refusals[WW_MAX_REFUSALS];
+	struct wwk_page_region regions[WW_REGIONS];
+	struct wwk_page_region list[WW_REGIONS];
+};
+
+/* Takes the lock, after beginning anew in a child; on an error the lock is not held. */
+int context_enter(struct ww *w);
+void context_leave(struct ww *w);
+/* The host closed our descriptors: the next call begins anew, as in a child. Lock held. */
+void context_lost(struct ww *w);
+
+/* The whole pages that hold [addr, addr + len); -EINVAL. */
+int context_pages(const struct ww *w, const void *addr, size_t len, uintptr_t *start,
+		  uintptr_t *end);
+
+#endif

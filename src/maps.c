@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#include "maps.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "uapi/procmap_query.h"
+
+static long query(const struct maps *maps, uintptr_t addr, struct wwk_procmap_query *q)
+{
+	*q = (struct wwk_procmap_query){
+		.size = sizeof(*q),
+		.query_flags = WWK_PROCMAP_QUERY_COVERING_OR_NEXT_VMA,
+		.query_addr = addr,
+	};
+	return sys_ioctl(maps->file.fd, WWK_PROCMAP_QUERY, q);
+}
+
+int maps_open(struct maps *maps)
+{
+	struct wwk_procmap_query q;
+	int r = sys_open(&maps->file, "/proc/thread-self/maps", 0);
+
+	if (r < 0)
+		return r;
+	maps->text_only = query(maps, (uintptr_t)&q, &q) < 0;
+	return 0;
+}
+
+void maps_close(struct maps *maps)
+{
+	sys_close(&maps->file);
+}
+
+static int find_by_query(const struct maps *maps, uintptr_t addr, struct mapping *out)
+{
+	struct wwk_procmap_query q;
+	long r = query(maps, addr, &q);
+
+	if (r < 0)
+		return (int)r;
+	*out = (struct mapping){.start = q.vma_start, .end = q.vma_end};
+	if (q.vma_page_size > sys_page_size())
+		out->kind = MAPPING_HUGETLB;
+	else if (q.vma_flags & WWK_PROCMAP_QUERY_VMA_SHARED)
+		out->kind = MAPPING_SHARED;
+	else
+		out->kind = q.inode || q.dev_major || q.dev_minor ? MAPPING_PRIVATE_FILE
+								  : MAPPING_PRIVATE_ANON;
+	return 0;
+}
+
+/* One line: "start-end rwxp offset major:minor inode name". Hugetlb shows at registration only. */
+static int parse_line(const char *line, struct mapping *out)
+{
+	uintptr_t start, end;
+	unsigned long inode;
+	unsigned major, minor;
+	char sharing;
+
+	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*3c%c %*x %x:%x %lu", &start, &end, &sharing,
+		   &major, &minor, &inode) != 6)
+		return -EIO;
+	*out = (struct mapping){.start = start, .end = end};
+	if (sharing == 's')
+		out->kind = MAPPING_SHARED;
+	else
+		out->kind = inode || major || minor ? MAPPING_PRIVATE_FILE : MAPPING_PRIVATE_ANON;
+	return 0;
+}
+
+/* Reads the whole list up to the answer: the kernel has no other way here. */
+static int find_by_text(const struct maps *maps, uintptr_t addr, struct mapping *out)
+{
+	char text[8192];
+	size_t have = 0;
+	off_t offset = 0;
+
+	for (;;) {
+		ssize_t n = sys_pread(maps->file.fd, text + have, sizeof(text) - 1 - have, offset);
+		char *line = text, *newline;
+
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			return -ENOENT;
+		offset += n;
+		have += (size_t)n;
+		text[have] = '\0';
+		while ((newline = strchr(line, '\n'))) {
+			int r = parse_line(line, out);
+
+			if (r < 0)
+				return r;
+			if (out->end > addr)
+				return 0;
+			line = newline + 1;
+		}
+		have = (size_t)(text + have - line);
+		if (have == sizeof(text) - 1)
+			return -EIO;
+		memmove(text, line, have);
+	}
+}
+
+int maps_find(const struct maps *maps, uintptr_t addr, struct mapping *out)
+{
+	return maps->text_only ? find_by_text(maps, addr, out) : find_by_query(maps, addr, out);
+}

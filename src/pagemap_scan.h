@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_PAGEMAP_SCAN_H
+#define WW_PAGEMAP_SCAN_H
+
+/* What the pagemap-scan backend and its probe share. */
+
+#include "context.h"
+
+/**
+ * enum ps_mode - how a range is watched
+ * @PS_LAZY:  registered only. Written is what is not write-protected, and present or swapped, and
+ *            not the zero page: an empty page costs nothing until it is written.
+ * @PS_ARMED: every page was write-protected, empty ones by a marker in the page table. Written is
+ *            what is not write-protected.
+ */
+enum ps_mode {
+	PS_LAZY,
+	PS_ARMED
+};
+
+/**
+ * struct ps_filter - which pages a scan is for
+ * @flags:    WP_MATCHING, CHECK_WPASYNC
+ * @mask:     categories that a page must have, or must not have where @inverted says so
+ * @inverted: categories that are asked for by their absence
+ * @any:      categories of which it must have one; 0: no such demand
+ * @returned: categories that tell regions apart; WRITTEN alone in @mask and here is the kernel's
+ *            fast path
+ */
+struct ps_filter {
+	uint64_t flags;
+	uint64_t mask;
+	uint64_t inverted;
+	uint64_t any;
+	uint64_t returned;
+};
+
+/*
+ * One PAGEMAP_SCAN of [start, end): fills v with up to max regions and returns their number, with
+ * *next where to go on, end when all was seen. -ESTALE: CHECK_WPASYNC met what is not registered.
+ */
+int ps_regions(struct ww *w, const struct ps_filter *filter, uintptr_t start, uintptr_t end,
+	       struct wwk_page_region *v, size_t max, uintptr_t *next);
+/* The same into a sink that is not full; returns the number of pages. */
+long ps_regions_into(struct ww *w, const struct ps_filter *filter, uintptr_t start, uintptr_t end,
+		     struct sink *sink, uintptr_t *next);
+
+int ps_open(struct ww *w, const char **why);
+void ps_close(struct ww *w);
+/* Registers with w->uffd and write-protects, or un-protects, what is registered. */
+int ps_attach(struct ww *w, uintptr_t start, uintptr_t end);
+void ps_detach(struct ww *w, uintptr_t start, uintptr_t end);
+int ps_protect(struct ww *w, uintptr_t start, uintptr_t end);
+int ps_unprotect(struct ww *w, uintptr_t start, uintptr_t end);
+int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
+	    struct sink *sink);
+
+/* Tries it all on scratch pages; fills no_holes and guard_pages. */
+int ps_probe(struct ww *w, const char **why);
+
+#endif

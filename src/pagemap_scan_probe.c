@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "pagemap_scan.h"
+
+/* Two page tables' worth, one for each mode. */
+#define HALF ((uintptr_t)1 << 21)
+
+/*
+ * These versions can lose the hardware's dirty bit of a page in a resetting scan, and with it data
+ * under memory pressure. No test can show that in time, so the version is what decides.
+ */
+static bool is_lossy_version(void)
+{
+	unsigned major, minor, patch = 0;
+	char release[128];
+
+	if (sys_kernel_release(release, sizeof(release)) < 0 ||
+	    sscanf(release, "%u.%u.%u", &major, &minor, &patch) < 2)
+		return false;
+	return major == 6 && (minor == 7 || (minor == 8 && patch < 10));
+}
+
+static int try_ioctl(struct ww *w, const char **why)
+{
+	struct wwk_pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.vec = (uintptr_t)w->regions,
+		.vec_len = WW_REGIONS,
+		.category_mask = WWK_PAGE_IS_WRITTEN,
+		.return_mask = WWK_PAGE_IS_WRITTEN,
+	};
+	int r = (int)sys_ioctl(w->pagemap.fd, WWK_PAGEMAP_SCAN, &arg);
+
+	if (r < 0) {
+		*why = "the kernel has no PAGEMAP_SCAN (Linux 6.7)";
+		return -ENOTSUP;
+	}
+	arg.category_mask = WWK_PAGE_IS_GUARD;
+	if (sys_ioctl(w->pagemap.fd, WWK_PAGEMAP_SCAN, &arg) == 0)
+		w->guard_pages = WWK_PAGE_IS_GUARD;
+	return 0;
+}
+
+/* Whether a resetting scan, or one that only looks, reports exactly the page with this number. */
+static bool reports(struct ww *w, struct range *r, bool reset, size_t page)
+{
+	struct ww_range got[2];
+	struct sink sink = {
+		.shape = SINK_RANGES,
+		.list.ranges = got,
+		.room = 2,
+		.page_shift = w->page_shift,
+	};
+	uintptr_t expected = r->start + (page << w->page_shift);
+
+	return ps_scan(w, r, r->start, r->end, reset, &sink) == 0 && sink.count == 1 &&
+	       (uintptr_t)got[0].start == expected &&
+	       (uintptr_t)got[0].end == expected + w->page_size;
+}
+
+static bool reports_nothing(struct ww *w, struct range *r)
+{
+	struct sink sink = {.shape = SINK_PAGES, .page_shift = w->page_shift};
+
+	return ps_scan(w, r, r->start, r->end, false, &sink) == 0 && sink.count == 0;
+}
+
+static volatile unsigned char *byte_of(const struct ww *w, const struct range *r, size_t page)
+{
+	return (volatile unsigned char *)(r->start + (page << w->page_shift));
+}
+
+/* Stores, loads and a write by the kernel, before and after a reset. */
+static bool tracks(struct ww *w, struct range *r)
+{
+	if (!reports_nothing(w, r))
+		return false;
+	*byte_of(w, r, 3) = 1;
+	(void)*byte_of(w, r, 5);
+	if (!reports(w, r, false, 3) || !reports(w, r, true, 3) || !reports_nothing(w, r))
+		return false;
+	*byte_of(w, r, 3) = 1;
+	if (!reports(w, r, true, 3))
+		return false;
+	if (sys_pread(w->maps.file.fd, (void *)byte_of(w, r, 7), 1, 0) != 1)
+		return false;
+	return reports(w, r, true, 7) && reports_nothing(w, r);
+}
+
+static bool reports_holes(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	struct range r = {.start = start, .end = end, .mode = PS_ARMED};
+	struct sink sink = {.shape = SINK_PAGES, .page_shift = w->page_shift};
+
+	return ps_scan(w, &r, start, end, false, &sink) == 0 &&
+	       sink.count == (end - start) >> w->page_shift;
+}
+
+static int try_tracking(struct ww *w, uintptr_t start, const char **why)
+{
+	struct range lazy = {.start = start, .end = start + HALF, .mode = PS_LAZY};
+	struct range armed = {.start = lazy.end, .end = lazy.end + HALF, .mode = PS_ARMED};
+	int r = ps_attach(w, lazy.start, armed.end);
+
+	if (r < 0) {
+		*why = "the kernel refuses to register memory for asynchronous write-protection";
+		return r == -ENOMEM ? r : -ENOTSUP;
+	}
+	w->no_holes = !reports_holes(w, lazy.start, lazy.end);
+	sys_madvise(lazy.start, 2 * HALF, MADV_NOHUGEPAGE);
+	if (ps_protect(w, armed.start, armed.end) < 0 || !tracks(w, &lazy) || !tracks(w, &armed)) {
+		*why = "pages written on trial were not reported as they should be";
+		r = -ENOTSUP;
+	}
+	ps_detach(w, lazy.start, armed.end);
+	return r;
+}
+
+int ps_probe(struct ww *w, const char **why)
+{
+	void *scratch;
+	int r;
+
+	if (is_lossy_version()) {
+		*why = "Linux 6.7.0 to 6.8.9 can lose data while it resets (CVE-2024-36943): "
+		       "update the kernel";
+		return -ENOTSUP;
+	}
+	r = try_ioctl(w, why);
+	if (r < 0)
+		return r;
+	r = sys_mmap(&scratch, 3 * HALF, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	if (r < 0) {
+		*why = "no address space for a trial";
+		return r;
+	}
+	r = try_tracking(w, ((uintptr_t)scratch + HALF - 1) & ~(HALF - 1), why);
+	sys_munmap(scratch, 3 * HALF);
+	return r;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+static long negative_errno(long result)
+{
+	return result == -1 ? -errno : result;
+}
+
+static void raw_close(int fd)
+{
+	syscall(SYS_close, fd);
+}
+
+/* Takes over fd: moves it above the standard descriptors and remembers what it is. */
+int sys_adopt(struct sys_file *file, int fd)
+{
+	struct stat st;
+
+	*file = SYS_NO_FILE;
+	if (fd < 0)
+		return fd;
+	if (fd <= STDERR_FILENO) {
+		long moved = negative_errno(syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3));
+
+		raw_close(fd);
+		if (moved < 0)
+			return (int)moved;
+		fd = (int)moved;
+	}
+	if (fstat(fd, &st) == -1) {
+		int error = -errno;
+
+		raw_close(fd);
+		return error;
+	}
+	*file = (struct sys_file){.fd = fd, .dev = st.st_dev, .ino = st.st_ino};
+	return 0;
+}
+
+int sys_open(struct sys_file *file, const char *path, int flags)
+{
+	return sys_adopt(file, (int)negative_errno(syscall(SYS_openat, AT_FDCWD, path,
+							   flags | O_CLOEXEC, 0)));
+}
+
+int sys_userfaultfd(struct sys_file *file, int flags)
+{
+	return sys_adopt(file, (int)negative_errno(syscall(SYS_userfaultfd,
+							   flags | O_CLOEXEC | O_NONBLOCK)));
+}
+
+/* Leaves a descriptor alone that the host closed and reused for a file of its own. */
+void sys_close(struct sys_file *file)
+{
+	struct stat st;
+
+	if (file->fd >= 0 && fstat(file->fd, &st) == 0 && st.st_dev == file->dev &&
+	    st.st_ino == file->ino)
+		raw_close(file->fd);
+	*file = SYS_NO_FILE;
+}
+
+long sys_ioctl(int fd, unsigned long request, void *arg)
+{
+	return negative_errno(syscall(SYS_ioctl, fd, request, arg));
+}
+
+ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+	return negative_errno(syscall(SYS_pread64, fd, buffer, size, offset));
+}
+
+int sys_mmap(void **out, size_t len, int prot, int flags)
+{
+	void *p = mmap(NULL, len, prot, flags, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	*out = p;
+	return 0;
+}
+
+void sys_munmap(void *addr, size_t len)
+{
+	munmap(addr, len);
+}
+
+int sys_madvise(uintptr_t addr, size_t len, int advice)
+{
+	return (int)negative_errno(madvise((void *)addr, len, advice));
+}
+
+int sys_kernel_release(char *release, size_t size)
+{
+	struct utsname names;
+
+	if (uname(&names) == -1)
+		return -errno;
+	snprintf(release, size, "%s", names.release);
+	return 0;
+}
+
+size_t sys_page_size(void)
+{
+	return (size_t)sysconf(_SC_PAGESIZE);
+}

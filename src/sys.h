@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_SYS_H
+#define WW_SYS_H
+
+/*
+ * Every system call of the library. All return a negative errno value on failure, none is a
+ * cancellation point, and descriptors are close-on-exec and above 2: a host that closed its
+ * standard descriptors must not print into ours.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Which file a descriptor stood for when it was opened; numbers can be reused behind our back. */
+struct sys_file {
+	int fd;
+	uint64_t dev;
+	uint64_t ino;
+};
+
+#define SYS_NO_FILE ((struct sys_file){.fd = -1})
+
+int sys_open(struct sys_file *file, const char *path, int flags);
+int sys_userfaultfd(struct sys_file *file, int flags);
+int sys_adopt(struct sys_file *file, int fd);
+void sys_close(struct sys_file *file);
+
+long sys_ioctl(int fd, unsigned long request, void *arg);
+ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset);
+
+int sys_mmap(void **out, size_t len, int prot, int flags);
+void sys_munmap(void *addr, size_t len);
+int sys_madvise(uintptr_t addr, size_t len, int advice);
+
+int sys_kernel_release(char *release, size_t size);
+size_t sys_page_size(void);
+
+#endif
