@@ -16,16 +16,16 @@ struct query {
 };
 
 /* Takes in the neighbours that one scan can answer for together with first. */
-static struct span span_from(const struct query *q, const struct backend_ops *ops,
-			     struct range *first)
+static struct span span_from(const struct ww *w, const struct query *q, struct range *first)
 {
 	struct span span = {
 		.first = first,
+		.mode = first->mode,
 		.start = first->start > q->start ? first->start : q->start,
 		.end = first->end < q->end ? first->end : q->end,
 		.reset = q->reset,
 	};
-	uintptr_t gap = q->across && ops->list ? SPAN_GAP : 0;
+	uintptr_t gap = q->across && w->join_gaps ? SPAN_GAP : 0;
 	struct range *r = range_next(first);
 
 	while (r && r->start < q->end && r->mode == first->mode && !r->all_written &&
@@ -68,7 +68,7 @@ static int walk(struct ww *w, const struct query *q, struct sink *sink)
 		if (range->all_written)
 			r = settle(w, range);
 		if (r == 0) {
-			span = span_from(q, ops, range);
+			span = span_from(w, q, range);
 			r = span.gaps ? gaps_scan(w, &span, sink)
 				      : ops->scan(w, range, span.start, span.end, q->reset, sink);
 		}

@@ -92,6 +92,10 @@ static int watch_piece(struct ww *w, uintptr_t start, uintptr_t *end, unsigned f
 
 	if (r == -ENOENT || (r == 0 && mapping.start > start))
 		return -EFAULT;
+	if (r == -EBADF || r == -ENOTTY) {
+		context_lost(w);
+		return -ESTALE;
+	}
 	if (r < 0)
 		return r == -ENOMEM ? r : -ENOTSUP;
 	if (mapping.kind == MAPPING_HUGETLB)

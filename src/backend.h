@@ -16,11 +16,6 @@
 
 struct ww;
 
-enum backend_list {
-	LIST_WRITTEN,
-	LIST_UNTRACKED
-};
-
 /**
  * struct backend_ops - the contract of a backend
  *
@@ -44,11 +39,11 @@ enum backend_list {
  *            the mode of r, to the sink until it is full; with reset each page is reset in the same
  *            step. 0: all reported; 1: the sink is full; on an error pages may have been reset
  *            without having been reported. After a reset r itself may change its mode [q]
- * @list:     for ranges with gaps between them, whatever lies there: fill v with up to max regions
- *            of [start, end) that are written, or that are mapped but not tracked, in the mode of
- *            r, resetting nothing; *next is where to go on, end when all is said. Returns their
- *            number. LIST_WRITTEN sets *checked if nothing mapped in [start, *next) is untracked.
- *            Gaps may be listed as written [q] [may be left out: then scans are never joined]
+ * @list:     for ranges in one mode with gaps between them: fill v with up to max regions of
+ *            [start, end) that are written or that are mapped and not tracked, the former having
+ *            PAGE_IS_WPALLOWED in their categories; resets nothing, and may list what lies in the
+ *            gaps. *next is where to go on, end when all is said. Returns their number [q]
+ *            [left out if open never sets join_gaps]
  * @settle:   bring "every page of r is written" into the backend's own state [q]; -ESTALE when part
  *            of r is not tracked
  * @mark:     make [start, end) in r count as written, or ask for a range of its own by -EAGAIN:
@@ -66,9 +61,8 @@ struct backend_ops {
 	int (*add_discards)(struct ww *w, struct range *r);
 	int (*scan)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
 		    struct sink *sink);
-	int (*list)(struct ww *w, const struct range *r, enum backend_list what, uintptr_t start,
-		    uintptr_t end, struct wwk_page_region *v, size_t max, uintptr_t *next,
-		    bool *checked);
+	int (*list)(struct ww *w, unsigned mode, uintptr_t start, uintptr_t end,
+		    struct wwk_page_region *v, size_t max, uintptr_t *next);
 	int (*settle)(struct ww *w, struct range *r);
 	int (*mark)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
 	int (*discard)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);

@@ -214,34 +214,33 @@ int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool 
 	return start < end;
 }
 
-static int ps_list(struct ww *w, const struct range *r, enum backend_list what, uintptr_t start,
-		   uintptr_t end, struct wwk_page_region *v, size_t max, uintptr_t *next,
-		   bool *checked)
+/* Whether a region of ps_list() is one to report: the kernel cannot be asked for a lazy range and
+ * for untracked memory at once, so that much is sorted here. */
+static bool is_listed(const struct ww *w, unsigned mode, uint64_t categories)
 {
-	static const struct ps_filter untracked = {
-		.mask = WWK_PAGE_IS_WPALLOWED,
-		.inverted = WWK_PAGE_IS_WPALLOWED,
-		.returned = WWK_PAGE_IS_WPALLOWED,
-	};
-	struct ps_filter filter = written(w, r->mode);
-	int n;
+	if (mode == PS_ARMED || !(categories & WWK_PAGE_IS_WPALLOWED))
+		return true;
+	return categories & WWK_PAGE_IS_WRITTEN &&
+	       !(categories & (WWK_PAGE_IS_PFNZERO | w->guard_pages));
+}
 
-	if (what == LIST_UNTRACKED)
-		return ps_regions(w, &untracked, start, end, v, max, next);
-	if (!w->mapped_gaps) {
-		filter.flags = WWK_PM_SCAN_CHECK_WPASYNC;
-		n = ps_regions(w, &filter, start, end, v, max, next);
-		if (n != -ESTALE) {
-			*checked = true;
-			return n;
-		}
-		w->mapped_gaps = true;
-	}
-	filter.flags = 0;
-	/* Without this, the gaps are listed too; with it, such a kernel would leave pages out. */
-	if (r->mode == PS_LAZY || !w->no_holes)
-		filter.mask |= WWK_PAGE_IS_WPALLOWED;
-	return ps_regions(w, &filter, start, end, v, max, next);
+static int ps_list(struct ww *w, unsigned mode, uintptr_t start, uintptr_t end,
+		   struct wwk_page_region *v, size_t max, uintptr_t *next)
+{
+	const uint64_t for_lazy = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO | w->guard_pages;
+	const struct ps_filter filter = {
+		.inverted = WWK_PAGE_IS_WPALLOWED,
+		.any = WWK_PAGE_IS_WPALLOWED |
+		       (mode == PS_ARMED ? WWK_PAGE_IS_WRITTEN
+					 : WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED),
+		.returned = WWK_PAGE_IS_WPALLOWED | (mode == PS_ARMED ? 0 : for_lazy),
+	};
+	int kept = 0, n = ps_regions(w, &filter, start, end, v, max, next);
+
+	for (int i = 0; i < n; i++)
+		if (is_listed(w, mode, v[i].categories))
+			v[kept++] = v[i];
+	return n < 0 ? n : kept;
 }
 
 static int ps_settle(struct ww *w, struct range *r)

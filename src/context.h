@@ -38,7 +38,7 @@ struct guard {
  * @page_size, @page_shift: of this machine
  * @no_holes:    this kernel does not report pages as written for which it has no page table
  * @guard_pages: the category of guard pages if this kernel knows it, else 0
- * @mapped_gaps: the last query across gaps met foreign memory in them
+ * @join_gaps:   the backend can list what was written in several ranges and gaps between them
  * @refusals:    backends tried before
  * @regions, @list: private result vectors, written before the first use so that they are there when
  *               the kernel copies answers that exist only once
@@ -54,7 +54,7 @@ struct ww {
 	unsigned page_shift;
 	bool no_holes;
 	uint64_t guard_pages;
-	bool mapped_gaps;
+	bool join_gaps;
 	size_t refusal_count;
 	struct ww_refusal refusals[WW_MAX_REFUSALS];
 	struct wwk_page_region regions[WW_REGIONS];

@@ -21,36 +21,10 @@ static uintptr_t earlier(uintptr_t a, uintptr_t b)
 	return a < b ? a : b;
 }
 
-/* -ESTALE if a range of the span is mapped but not tracked any more. */
-static int check_tracked(struct ww *w, const struct span *span)
-{
-	const struct range *range = span->first;
-	uintptr_t pos = span->start;
-
-	while (pos < span->end) {
-		uintptr_t next;
-		bool checked;
-		int n = w->backend->ops->list(w, span->first, LIST_UNTRACKED, pos, span->end,
-					      w->list, WW_REGIONS, &next, &checked);
-
-		if (n < 0)
-			return n;
-		for (int i = 0; i < n; i++) {
-			while (range != span->behind && range->end <= w->list[i].start)
-				range = range_next(range);
-			if (range != span->behind && range->start < w->list[i].end)
-				return -ESTALE;
-		}
-		pos = next;
-	}
-	return 0;
-}
-
 /* Reports, range by range, what of the n regions listed lies in ranges from *range on. */
 static int report(struct ww *w, const struct span *span, struct range **range, size_t n,
 		  struct sink *sink)
 {
-	const struct backend_ops *ops = w->backend->ops;
 	size_t i = 0;
 
 	while (i < n && *range != span->behind) {
@@ -61,24 +35,27 @@ static int report(struct ww *w, const struct span *span, struct range **range, s
 
 		if (sink_full(sink))
 			return 1;
+		if (start < end && !(region->categories & WWK_PAGE_IS_WPALLOWED))
+			return -ESTALE;
 		if (start < end && span->reset) {
-			uintptr_t range_end = earlier(r->end, span->end);
-			int result = ops->scan(w, r, start, range_end, true, sink);
+			int result;
 
+			/* This answers for the rest of the range, whatever else is listed of it. */
+			end = earlier(r->end, span->end);
+			result = w->backend->ops->scan(w, r, start, end, true, sink);
 			if (result != 0)
 				return result;
-			end = range_end;
-		} else if (start < end) {
-			sink_put(sink, start, end);
+			while (i < n && w->list[i].end <= end)
+				i++;
+			*range = range_next(r);
+			continue;
 		}
+		if (start < end)
+			sink_put(sink, start, end);
 		if (region->end <= r->end)
 			i++;
 		else
 			*range = range_next(r);
-		/* A scan answered for the rest of the range: pass over what was listed of it. */
-		if (span->reset && start < end)
-			while (i < n && w->list[i].end <= end)
-				i++;
 	}
 	return 0;
 }
@@ -87,25 +64,13 @@ int gaps_scan(struct ww *w, const struct span *span, struct sink *sink)
 {
 	struct range *range = span->first;
 	uintptr_t pos = span->start;
-	bool tracked = false;
 	int r = 0;
 
 	while (r == 0 && pos < span->end) {
-		uintptr_t next;
-		bool checked = tracked;
-		int n = w->backend->ops->list(w, range, LIST_WRITTEN, pos, span->end, w->list,
-					      WW_REGIONS, &next, &checked);
+		int n = w->backend->ops->list(w, span->mode, pos, span->end, w->list, WW_REGIONS,
+					      &pos);
 
-		if (n < 0)
-			return n;
-		if (checked) {
-			r = report(w, span, &range, (size_t)n, sink);
-			pos = next;
-		} else {
-			/* Foreign memory in the gaps: look once whether ours is all there. */
-			r = check_tracked(w, span);
-			tracked = true;
-		}
+		r = n < 0 ? n : report(w, span, &range, (size_t)n, sink);
 	}
 	return r;
 }

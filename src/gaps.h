@@ -16,6 +16,7 @@ struct ww;
  * struct span - neighbouring ranges that are watched in one mode
  * @first:  the first of them
  * @behind: the first range behind them, or NULL
+ * @mode:   that mode; a reset may give some of them another
  * @start, @end: what was asked of them
  * @gaps:   some of [start, end) is not watched
  * @reset:  reset what is reported
@@ -23,6 +24,7 @@ struct ww;
 struct span {
 	struct range *first;
 	struct range *behind;
+	unsigned mode;
 	uintptr_t start;
 	uintptr_t end;
 	bool gaps;
