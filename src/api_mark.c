@@ -13,7 +13,7 @@ static int for_watched(struct ww *w, uintptr_t start, uintptr_t end, range_fn fn
 	while (start < end) {
 		struct range *range = registry_first(&w->registry, start);
 		uintptr_t part_end = range->end < end ? range->end : end;
-		int r = range->all_written ? w->backend->ops->settle(w, range) : 0;
+		int r = range->all_written ? w->backend->ops->settle(w, range->start, range->end) : 0;
 
 		if (r == 0)
 			r = fn(w, range, start, part_end);
@@ -34,18 +34,43 @@ static int mark(struct ww *w, struct range *range, uintptr_t start, uintptr_t en
 	return range ? w->backend->ops->arm_written(w, range) : -ENOMEM;
 }
 
+static int check_discard(struct ww *w, struct range *range, uintptr_t start, uintptr_t end)
+{
+	int r;
+
+	/* Dropped pages of it would be read from the file again. */
+	if (range->kind == MAPPING_PRIVATE_FILE)
+		return -ENOTSUP;
+	r = w->backend->ops->attached(w, start, end);
+	return r == 0 ? -ESTALE : r < 0 ? r : 0;
+}
+
 static int discard(struct ww *w, struct range *range, uintptr_t start, uintptr_t end)
 {
 	return w->backend->ops->discard(w, range, start, end);
 }
 
-static int apply(struct ww *w, uintptr_t start, uintptr_t end, range_fn fn)
+/* Content is dropped only once nothing is left that could be refused for what it is. */
+static int discard_all(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	int r = for_watched(w, start, end, check_discard);
+
+	return r < 0 ? r : for_watched(w, start, end, discard);
+}
+
+static int mark_all(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	return for_watched(w, start, end, mark);
+}
+
+static int apply(struct ww *w, uintptr_t start, uintptr_t end,
+		 int (*fn)(struct ww *w, uintptr_t start, uintptr_t end))
 {
 	int r = context_enter(w);
 
 	if (r < 0)
 		return r;
-	r = for_watched(w, start, end, fn);
+	r = fn(w, start, end);
 	context_leave(w);
 	return r;
 }
@@ -56,7 +81,7 @@ int ww_mark(struct ww *w, void *addr, size_t len)
 
 	if (!w || context_pages(w, addr, len, &start, &end) < 0)
 		return -EINVAL;
-	return apply(w, start, end, mark);
+	return apply(w, start, end, mark_all);
 }
 
 int ww_discard(struct ww *w, void *addr, size_t len)
@@ -67,5 +92,5 @@ int ww_discard(struct ww *w, void *addr, size_t len)
 		return -EINVAL;
 	if ((uintptr_t)addr != start || end - start != len)
 		return -EINVAL;
-	return apply(w, start, end, discard);
+	return apply(w, start, end, discard_all);
 }

@@ -40,20 +40,25 @@ static struct span span_from(const struct ww *w, const struct query *q, struct r
 
 static int settle(struct ww *w, struct range *range)
 {
-	int r = w->backend->ops->settle(w, range);
+	int r = w->backend->ops->settle(w, range->start, range->end);
 
 	if (r == 0)
 		range->all_written = false;
 	return r;
 }
 
-/* The answers of a failed reset may be gone: every range it touched counts as written. */
+/* The answers of a failed reset may be gone: all that it may have reset counts as written. */
 static void distrust(struct ww *w, const struct query *q, const struct range *behind)
 {
 	struct range *r = registry_first(&w->registry, q->start);
 
-	for (; r != behind; r = range_next(r))
-		r->all_written = true;
+	for (; r != behind; r = range_next(r)) {
+		uintptr_t start = r->start > q->start ? r->start : q->start;
+		uintptr_t end = r->end < q->end ? r->end : q->end;
+
+		if (w->backend->ops->settle(w, start, end) < 0)
+			r->all_written = true;
+	}
 }
 
 static int walk(struct ww *w, const struct query *q, struct sink *sink)

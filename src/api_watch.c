@@ -172,24 +172,34 @@ int ww_watch(struct ww *w, void *addr, size_t len, unsigned flags)
 	return r;
 }
 
+static int unwatch_part(struct ww *w, struct range *range, uintptr_t start, uintptr_t end)
+{
+	int r;
+
+	range = registry_isolate(&w->registry, range, start, end);
+	if (!range)
+		return -ENOMEM;
+	r = w->backend->ops->detach(w, start, end);
+	if (r == 0)
+		registry_remove(&w->registry, range);
+	return r;
+}
+
 static int unwatch(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	struct range *range = registry_first(&w->registry, start);
-	int r;
+	int r = 0;
 
 	if (!range || range->start >= end)
 		return -ENOENT;
-	/* From the list first: a failure must leave what it says is watched being watched. */
-	for (; range && range->start < end; range = registry_first(&w->registry, start)) {
+	while (r == 0 && range && range->start < end) {
 		uintptr_t from = range->start > start ? range->start : start;
 		uintptr_t to = range->end < end ? range->end : end;
 
-		r = registry_cut(&w->registry, from, to);
-		if (r < 0)
-			return r;
-		w->backend->ops->detach(w, from, to);
+		r = unwatch_part(w, range, from, to);
+		range = registry_first(&w->registry, to);
 	}
-	return 0;
+	return r;
 }
 
 int ww_unwatch(struct ww *w, void *addr, size_t len)

@@ -29,7 +29,8 @@ struct ww;
  * @close:    release what @open acquired; also called in a child for what it inherited, so it must
  *            not act on the memory of another process
  * @attach:   make the kernel track [start, end), which is mapped and not tracked
- * @detach:   end that; memory that is unmapped or belongs to others by now is not an error
+ * @detach:   end that; memory that is unmapped or belongs to others by now is not an error, so all
+ *            that is left is -ENOMEM
  * @attached: 1 if all that is mapped in [start, end) is tracked by this context, 0 if not [q]
  * @arm:      begin watching r, which is attached, all of it or a part that begins at r->start: sets
  *            r->end and r->mode; every page of it counts as not written then
@@ -44,17 +45,18 @@ struct ww;
  *            PAGE_IS_WPALLOWED in their categories; resets nothing, and may list what lies in the
  *            gaps. *next is where to go on, end when all is said. Returns their number [q]
  *            [left out if open never sets join_gaps]
- * @settle:   bring "every page of r is written" into the backend's own state [q]; -ESTALE when part
- *            of r is not tracked
+ * @settle:   every page of [start, end) that may have been reset counts as written again, as far
+ *            as it is tracked [q]
  * @mark:     make [start, end) in r count as written, or ask for a range of its own by -EAGAIN:
  *            the caller isolates it and uses @arm_written
- * @discard:  drop the content of [start, end) in r; its pages count as not written then
+ * @discard:  drop the content of [start, end) in r, which is attached and no private mapping of a
+ *            file; its pages count as not written then
  */
 struct backend_ops {
 	int (*open)(struct ww *w, const char **why);
 	void (*close)(struct ww *w);
 	int (*attach)(struct ww *w, uintptr_t start, uintptr_t end);
-	void (*detach)(struct ww *w, uintptr_t start, uintptr_t end);
+	int (*detach)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*attached)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*arm)(struct ww *w, struct range *r);
 	int (*arm_written)(struct ww *w, struct range *r);
@@ -63,7 +65,7 @@ struct backend_ops {
 		    struct sink *sink);
 	int (*list)(struct ww *w, unsigned mode, uintptr_t start, uintptr_t end,
 		    struct wwk_page_region *v, size_t max, uintptr_t *next);
-	int (*settle)(struct ww *w, struct range *r);
+	int (*settle)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*mark)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
 	int (*discard)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
 };

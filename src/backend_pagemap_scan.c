@@ -11,14 +11,17 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
-/* What one page table maps, and what one huge page covers, on every architecture with 4K pages. */
-#define TABLE_SPAN ((uintptr_t)1 << 21)
-/* A hole smaller than this is not worth a range of its own: its page tables take 64 KiB. */
-#define LAZY_HOLE ((uintptr_t)1 << 25)
-/* Marking this much at a time may allocate it. */
-#define MARK_BY_POPULATING TABLE_SPAN
-/* Ranges below this are too small for an own opinion about how dense they are. */
-#define DENSE_MIN_PAGES 512
+/* What one page table maps and one huge page covers: 2 MiB where pages have 4 KiB. */
+static uintptr_t table_span(const struct ww *w)
+{
+	return w->page_size / sizeof(uint64_t) << w->page_shift;
+}
+
+/* A hole smaller than this is not worth a range of its own: its page tables take 16 pages. */
+static uintptr_t lazy_hole(const struct ww *w)
+{
+	return 16 * table_span(w);
+}
 
 static const struct ps_filter populated = {
 	.mask = WWK_PAGE_IS_PFNZERO,
@@ -34,6 +37,7 @@ static const struct ps_filter populated = {
  */
 static int plan(struct ww *w, struct range *r)
 {
+	const uintptr_t table_mask = table_span(w) - 1;
 	uintptr_t armed = r->start, pos = r->start, hole_end = r->end;
 
 	while (pos < r->end) {
@@ -42,17 +46,17 @@ static int plan(struct ww *w, struct range *r)
 		if (n < 0)
 			return n;
 		for (int i = 0; i < n; i++) {
-			uintptr_t from = w->list[i].start & ~(TABLE_SPAN - 1);
-			uintptr_t to = (w->list[i].end + TABLE_SPAN - 1) & ~(TABLE_SPAN - 1);
+			uintptr_t from = w->list[i].start & ~table_mask;
+			uintptr_t to = (w->list[i].end + table_mask) & ~table_mask;
 
-			if (from > armed && from - armed >= LAZY_HOLE) {
+			if (from > armed && from - armed >= lazy_hole(w)) {
 				hole_end = from;
 				goto found;
 			}
 			armed = to > armed ? to : armed;
 		}
 	}
-	if (armed > r->start && (armed >= r->end || r->end - armed < LAZY_HOLE))
+	if (armed > r->start && (armed >= r->end || r->end - armed < lazy_hole(w)))
 		armed = r->end;
 found:
 	r->mode = armed == r->start ? PS_LAZY : PS_ARMED;
@@ -170,7 +174,8 @@ static void reconsider(struct ww *w, struct range *r, size_t reported)
 	size_t pages = (r->end - r->start) >> w->page_shift;
 
 	r->reported += reported;
-	if (pages < DENSE_MIN_PAGES || r->reported < (r->look_at ? r->look_at : pages / 2))
+	/* Below one page table's worth, a range is too small for an opinion of its own. */
+	if (r->end - r->start < table_span(w) || r->reported < (r->look_at ? r->look_at : pages / 2))
 		return;
 	if (count_populated(w, r) >= pages / 2 && arm_untouched(w, r->start, r->end) == 0) {
 		r->mode = PS_ARMED;
@@ -243,9 +248,13 @@ static int ps_list(struct ww *w, unsigned mode, uintptr_t start, uintptr_t end,
 	return n < 0 ? n : kept;
 }
 
-static int ps_settle(struct ww *w, struct range *r)
+/* What is not registered any more needs no mark: scans of it fail until it is repaired, and then
+ * it counts as written. */
+static int ps_settle(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	return ps_unprotect(w, r->start, r->end);
+	int n = ps_unprotect(w, start, end);
+
+	return n == -ESTALE && w->guard->alive ? 0 : n;
 }
 
 /* Asks for what cannot be, so that only the check of every mapping is left of the scan. */
@@ -263,23 +272,16 @@ static int ps_attached(struct ww *w, uintptr_t start, uintptr_t end)
 	return n == -ESTALE ? 0 : n < 0 ? n : 1;
 }
 
-static int require_attached(struct ww *w, uintptr_t start, uintptr_t end)
-{
-	int r = ps_attached(w, start, end);
-
-	return r == 1 ? 0 : r == 0 ? -ESTALE : r;
-}
-
 static int ps_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
 {
-	int n = require_attached(w, start, end);
+	int n = ps_attached(w, start, end);
 
-	if (n < 0)
-		return n;
+	if (n <= 0)
+		return n == 0 ? -ESTALE : n;
 	if (r->mode == PS_ARMED)
 		return ps_unprotect(w, start, end);
-	/* A lazy range reports no empty page: fill it, or let these pages be an armed range. */
-	if (end - start > MARK_BY_POPULATING || sys_madvise(start, end - start, MADV_POPULATE_WRITE))
+	/* A lazy range reports no empty page: fill a few, or let many be an armed range. */
+	if (end - start > table_span(w) || sys_madvise(start, end - start, MADV_POPULATE_WRITE))
 		return -EAGAIN;
 	return 0;
 }
@@ -296,18 +298,13 @@ static int drop(const struct range *r, uintptr_t start, size_t len)
 
 static int ps_discard(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
 {
-	int n;
+	int n = drop(r, start, end - start);
 
-	if (r->kind == MAPPING_PRIVATE_FILE)
-		return -ENOTSUP;
-	n = require_attached(w, start, end);
+	/* Holes in the range, which hold nothing to drop. */
+	if (n == -ENOMEM)
+		n = 0;
 	if (n < 0)
-		return n;
-	n = drop(r, start, end - start);
-	if (n < 0 && n != -ENOMEM)
 		return -ENOTSUP;
-	if (n < 0)
-		return -ESTALE;
 	return r->mode == PS_ARMED ? arm_untouched(w, start, end) : 0;
 }
 

@@ -49,7 +49,7 @@ int ps_open(struct ww *w, const char **why);
 void ps_close(struct ww *w);
 /* Registers with w->uffd and write-protects, or un-protects, what is registered. */
 int ps_attach(struct ww *w, uintptr_t start, uintptr_t end);
-void ps_detach(struct ww *w, uintptr_t start, uintptr_t end);
+int ps_detach(struct ww *w, uintptr_t start, uintptr_t end);
 int ps_protect(struct ww *w, uintptr_t start, uintptr_t end);
 int ps_unprotect(struct ww *w, uintptr_t start, uintptr_t end);
 int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,

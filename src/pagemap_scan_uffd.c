@@ -145,12 +145,14 @@ static int for_mappings(struct ww *w, uintptr_t start, uintptr_t end, unsigned l
 }
 
 /* The kernel refuses a range in which anything is another userfaultfd's by now. */
-void ps_detach(struct ww *w, uintptr_t start, uintptr_t end)
+int ps_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	struct wwk_uffdio_range range = {.start = start, .len = end - start};
+	int r = (int)sys_ioctl(w->uffd.fd, WWK_UFFDIO_UNREGISTER, &range);
 
-	if (sys_ioctl(w->uffd.fd, WWK_UFFDIO_UNREGISTER, &range) < 0)
-		for_mappings(w, start, end, WWK_UFFDIO_UNREGISTER, 0);
+	if (r < 0 && r != -ENOMEM)
+		r = for_mappings(w, start, end, WWK_UFFDIO_UNREGISTER, 0);
+	return r == -ENOMEM ? r : 0;
 }
 
 static int write_protect(struct ww *w, uintptr_t start, uintptr_t end, uint64_t mode)

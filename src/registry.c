@@ -147,30 +147,6 @@ struct range *registry_isolate(struct registry *reg, struct range *r, uintptr_t 
 	return r;
 }
 
-int registry_cut(struct registry *reg, uintptr_t start, uintptr_t end)
-{
-	struct range *r = registry_first(reg, start);
-
-	if (r && r->start < start) {
-		if (r->end > end && !split(reg, r, end))
-			return -ENOMEM;
-		set_end(reg, r, start);
-		r = range_next(r);
-	}
-	while (r && r->end <= end) {
-		struct range *next = range_next(r);
-
-		registry_remove(reg, r);
-		r = next;
-	}
-	/* Ranges keep their order when one of them begins later, so no links change. */
-	if (r && r->start < end) {
-		reg->bytes -= end - r->start;
-		__atomic_store_n(&r->start, end, __ATOMIC_RELEASE);
-	}
-	return 0;
-}
-
 static bool alike(const struct range *a, const struct range *b)
 {
 	return a->end == b->start && a->mode == b->mode && a->kind == b->kind &&

@@ -65,8 +65,6 @@ void registry_remove(struct registry *reg, struct range *r);
 /* Makes [start, end) of r a range of its own and returns it, or NULL without memory. */
 struct range *registry_isolate(struct registry *reg, struct range *r, uintptr_t start,
 			       uintptr_t end);
-/* Cuts [start, end) out; what is left of divided ranges stays. -ENOMEM: nothing changed. */
-int registry_cut(struct registry *reg, uintptr_t start, uintptr_t end);
 /* Joins neighbours that are watched alike, from the one before start to the one behind end. */
 void registry_merge(struct registry *reg, uintptr_t start, uintptr_t end);
 

@@ -271,7 +271,8 @@ WW_PUBLIC int ww_watch(struct ww *w, void *addr, size_t len, unsigned flags);
  * Return: 0, or
  *   -EINVAL   @len is 0, or the range wraps or leaves user space
  *   -ENOENT   nothing in the range is watched
- *   -ENOMEM   a watched range would have to be divided and there is no memory: nothing changed
+ *   -ENOMEM   no memory, or no map count left, to divide a watched range or its mapping: from
+ *             there on everything is still watched
  *   -EMFILE, -ENFILE, -ENOTSUP  in a child: could not begin anew
  * Since: 0.1
  */
@@ -367,14 +368,15 @@ WW_PUBLIC int ww_mark(struct ww *w, void *addr, size_t len);
  *
  * The pages read as zero afterwards and count as not written, also under %WW_DISCARDS (the rule of
  * Windows for decommitted memory). A write that races with the call is reported later or had its
- * content dropped. Private anonymous memory: MADV_DONTNEED. Shared memory and tmpfs: MADV_REMOVE,
- * for every mapping of it. Anything else is refused, as it would not read as zero.
+ * content dropped. Private anonymous memory: MADV_DONTNEED. Shared mappings: MADV_REMOVE, which
+ * drops the content of the memfd or file for every mapping of it. Private mappings of files are
+ * refused, as they would not read as zero.
  *
  * Return: 0, or
  *   -EINVAL   @len is 0, @addr or @len is not page aligned, the range wraps or leaves user space
  *   -ENOENT   part of the range is not watched
- *   -ENOTSUP  a file mapping, or the memory cannot drop its content (sealed, read-only); in a
- *             child: could not begin anew
+ *   -ENOTSUP  a private mapping of a file, or the memory cannot drop its content (sealed,
+ *             read-only, file system); in a child: could not begin anew
  *   -ESTALE   part of it was remapped: repair it with ww_watch()
  *   -ENOMEM, -EIO  the content may be dropped, the pages may count as written
  *   -EMFILE, -ENFILE  in a child: could not begin anew
