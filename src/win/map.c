@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "win.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#define FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+static NTSTATUS map_at(uintptr_t base, size_t size, uintptr_t *out)
+{
+	void *at = mmap((void *)base, size, PROT_NONE, FLAGS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return errno == ENOMEM ? STATUS_NO_MEMORY : STATUS_CONFLICTING_ADDRESSES;
+	/* Kernels before 4.17 take the address as a hint. */
+	if ((uintptr_t)at != base) {
+		sys_munmap(at, size);
+		return STATUS_CONFLICTING_ADDRESSES;
+	}
+	*out = base;
+	return STATUS_SUCCESS;
+}
+
+/* Maps more than is needed and gives back what lies before and behind the aligned part. */
+static NTSTATUS map_aligned(size_t size, uintptr_t *out)
+{
+	const size_t more = size + WIN_GRANULARITY - win_page_size();
+	uintptr_t start, base, end;
+	void *at = mmap(NULL, more, PROT_NONE, FLAGS, -1, 0);
+
+	if (at == MAP_FAILED)
+		return STATUS_NO_MEMORY;
+	start = (uintptr_t)at;
+	end = start + more;
+	base = (start + WIN_GRANULARITY - 1) & ~(WIN_GRANULARITY - 1);
+	if (base > start)
+		sys_munmap(at, base - start);
+	if (end > base + size)
+		sys_munmap((void *)(base + size), end - base - size);
+	*out = base;
+	return STATUS_SUCCESS;
+}
+
+NTSTATUS win_map(struct win_alloc *a, uintptr_t base)
+{
+	struct ww *w = a->watched ? win_context() : NULL;
+	NTSTATUS status;
+
+	if (a->watched && w == NULL)
+		return STATUS_NOT_SUPPORTED;
+	status = base != 0 ? map_at(base, a->size, &a->base) : map_aligned(a->size, &a->base);
+	if (!NT_SUCCESS(status) || !a->watched)
+		return status;
+	status = win_status(ww_watch(w, (void *)a->base, a->size, 0));
+	if (!NT_SUCCESS(status))
+		sys_munmap((void *)a->base, a->size);
+	return status;
+}
+
+/*
+ * Memory that could not be unmapped is watched again and reported as a whole, or else not watched
+ * at all: ww_watch() alone would call it clean.
+ */
+NTSTATUS win_unmap(struct win_alloc *a)
+{
+	struct ww *w = a->watched ? win_context() : NULL;
+	void *base = (void *)a->base;
+	NTSTATUS status;
+
+	if (a->watched) {
+		const int r = ww_unwatch(w, base, a->size);
+
+		if (r < 0 && r != -ENOENT)
+			return win_status(r);
+	}
+	if (munmap(base, a->size) == 0)
+		return STATUS_SUCCESS;
+	status = win_status(-errno);
+	if (a->watched && (ww_watch(w, base, a->size, 0) < 0 || ww_mark(w, base, a->size) < 0))
+		a->watched = false;
+	return status;
+}
+
+NTSTATUS win_repair(const struct win_alloc *a)
+{
+	return win_status(ww_watch(win_context(), (void *)a->base, a->size, 0));
+}
+
+NTSTATUS win_discard(const struct win_alloc *a, uintptr_t start, uintptr_t end)
+{
+	struct ww *w = a->watched ? win_context() : NULL;
+	int r;
+
+	if (!a->watched)
+		return win_status(sys_madvise(start, end - start, MADV_DONTNEED));
+	r = ww_discard(w, (void *)start, end - start);
+	if (r == -ESTALE && NT_SUCCESS(win_repair(a)))
+		r = ww_discard(w, (void *)start, end - start);
+	return win_status(r);
+}
