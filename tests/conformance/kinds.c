@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "kinds.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "pages.h"
+
+#define BYTES ((size_t)PAGES * PAGE)
+
+static char *fresh(void)
+{
+	return map_private(BYTES);
+}
+
+static char *populated(void)
+{
+	return memset(map_private(BYTES), 1, BYTES);
+}
+
+/* Aligned and advised, so that the first 1024 pages are two huge pages where there are any. */
+static char *huge(void)
+{
+	char *p = map_reserve(BYTES, HUGE_BYTES);
+
+	cr_assert_eq(mprotect(p, BYTES, PROT_READ | PROT_WRITE), 0);
+	madvise(p, BYTES, MADV_HUGEPAGE);
+	return memset(p, 1, BYTES);
+}
+
+/* One page in three is there, one in three is the zero page, one in three is not there. */
+static char *mixed(void)
+{
+	char *p = fresh();
+
+	for (size_t i = 0; i + 1 < PAGES; i += 3) {
+		p[i * PAGE] = 1;
+		(void)*(volatile char *)(p + (i + 1) * PAGE);
+	}
+	return p;
+}
+
+static char *shared_anonymous(void)
+{
+	void *p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert_neq(p, MAP_FAILED);
+	return p;
+}
+
+static char *map_and_close(int fd, int flags)
+{
+	char *p = map_fd(NULL, BYTES, flags, fd, 0);
+
+	close(fd);
+	return p;
+}
+
+static char *memfd(void)
+{
+	return map_and_close(memfd_of(BYTES), MAP_SHARED);
+}
+
+static char *memfd_populated(void)
+{
+	return memset(memfd(), 1, BYTES);
+}
+
+static char *memfd_private(void)
+{
+	return map_and_close(memfd_of(BYTES), MAP_PRIVATE);
+}
+
+static int file_in(const char *template)
+{
+	char path[256];
+	int fd;
+
+	strcpy(path, template);
+	fd = mkstemp(path);
+	cr_assert_geq(fd, 0, "%s", template);
+	unlink(path);
+	cr_assert_eq(ftruncate(fd, (off_t)BYTES), 0);
+	return fd;
+}
+
+static char *tmpfs(void)
+{
+	return map_and_close(file_in("/dev/shm/writewatch-XXXXXX"), MAP_SHARED);
+}
+
+static char *file_shared(void)
+{
+	return map_and_close(file_in("test-file-XXXXXX"), MAP_SHARED);
+}
+
+static char *file_private(void)
+{
+	return map_and_close(file_in("test-file-XXXXXX"), MAP_PRIVATE);
+}
+
+const struct kind kinds[] = {
+	{"fresh", fresh, 0, true, false},
+	{"fresh, discards", fresh, WW_DISCARDS, true, true},
+	{"populated", populated, 0, true, false},
+	{"populated, discards", populated, WW_DISCARDS, true, true},
+	{"huge pages", huge, 0, true, false},
+	{"huge pages, discards", huge, WW_DISCARDS, true, true},
+	{"mixed", mixed, 0, true, false},
+	{"shared anonymous", shared_anonymous, 0, true, false},
+	{"memfd", memfd, 0, true, false},
+	{"memfd, populated", memfd_populated, 0, true, false},
+	{"memfd, private", memfd_private, 0, false, false},
+	{"tmpfs", tmpfs, 0, true, false},
+	{"file, shared", file_shared, 0, false, false},
+	{"file, private", file_private, 0, false, false},
+};
+
+const size_t kind_count = sizeof(kinds) / sizeof(*kinds);
+
+struct watched *start(const struct kind *kind)
+{
+	static struct watched t;
+
+	t = (struct watched){.kind = kind, .memory = kind->map()};
+	cr_assert_eq(ww_new(&t.w, NULL), 0);
+	cr_assert_eq(ww_watch(t.w, t.memory, BYTES, kind->flags), 0, "%s", kind->name);
+	return &t;
+}
+
+void stop(struct watched *t)
+{
+	ww_free(t->w);
+	unmap(t->memory, BYTES);
+}
+
+void get(struct watched *t, unsigned flags)
+{
+	t->count = PAGES;
+	cr_assert_eq(ww_get(t->w, t->memory, BYTES, flags, t->pages, &t->count), 0, "%s",
+		     t->kind->name);
+}
+
+void expect_pages(struct watched *t, const char *file, int line, const int *numbers)
+{
+	size_t n = 0;
+
+	for (; numbers[n] >= 0; n++) {
+		size_t got = n < t->count ? (size_t)((char *)t->pages[n] - t->memory) / PAGE : 0;
+
+		cr_assert(n < t->count, "%s:%d: %s: %zu pages, page %d is missing", file, line,
+			  t->kind->name, t->count, numbers[n]);
+		cr_assert_eq(got, (size_t)numbers[n], "%s:%d: %s: page %zu instead of %d", file,
+			     line, t->kind->name, got, numbers[n]);
+	}
+	cr_assert_eq(t->count, n, "%s:%d: %s: %zu pages instead of %zu", file, line, t->kind->name,
+		     t->count, n);
+}

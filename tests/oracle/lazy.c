@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* Fresh private anonymous memory, which the backend arms lazily where it can. */
+#include "leaks.h"
+#include "oracle.h"
+
+#include <criterion/criterion.h>
+
+TestSuite(oracle, .init = leaks_begin, .fini = leaks_end);
+
+Test(oracle, lazy)
+{
+	static const struct mode mode = {
+		.name = "oracle lazy",
+		.backing = PRIVATE_MEMORY,
+		.operations = 400000,
+		.region_count = 6,
+		.min_pages = 64,
+		.max_pages = 1024,
+		.align_pages = 1,
+		.sparse_pages = 20000,
+	};
+
+	oracle_run(&mode);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include "seam.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "uapi/procmap_query.h"
+#include "uapi/userfaultfd.h"
+
+struct seam seam;
+
+long __real_sys_ioctl(int fd, unsigned long request, void *arg);
+long __wrap_sys_ioctl(int fd, unsigned long request, void *arg);
+int __real_sys_kernel_release(char *release, size_t size);
+int __wrap_sys_kernel_release(char *release, size_t size);
+int __real_sys_userfaultfd(struct sys_file *file, int flags);
+int __wrap_sys_userfaultfd(struct sys_file *file, int flags);
+int __real_sys_open(struct sys_file *file, const char *path, int flags);
+int __wrap_sys_open(struct sys_file *file, const char *path, int flags);
+
+static void look_at_scan(const struct wwk_pm_scan_arg *arg)
+{
+	bool resets = arg->flags & WWK_PM_SCAN_WP_MATCHING;
+
+	seam.scans++;
+	seam.resetting_scans += resets;
+	seam.without_vector += !arg->vec || !arg->vec_len;
+	seam.reset_unchecked += resets && !(arg->flags & WWK_PM_SCAN_CHECK_WPASYNC);
+}
+
+long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
+{
+	long r;
+
+	if (request == WWK_PROCMAP_QUERY && seam.fail_procmap_query)
+		return -seam.fail_procmap_query;
+	if (request == WWK_UFFDIO_WRITEPROTECT)
+		seam.protects++;
+	r = __real_sys_ioctl(fd, request, arg);
+	if (request != WWK_PAGEMAP_SCAN)
+		return r;
+	look_at_scan(arg);
+	if (seam.fail_scan && --seam.fail_scan == 0)
+		return -seam.fail_with;
+	return seam.scan_done ? seam.scan_done(arg, r) : r;
+}
+
+int __wrap_sys_kernel_release(char *release, size_t size)
+{
+	if (!seam.release)
+		return __real_sys_kernel_release(release, size);
+	snprintf(release, size, "%s", seam.release);
+	return 0;
+}
+
+int __wrap_sys_userfaultfd(struct sys_file *file, int flags)
+{
+	if (!seam.fail_uffd)
+		return __real_sys_userfaultfd(file, flags);
+	*file = SYS_NO_FILE;
+	return -seam.fail_uffd;
+}
+
+int __wrap_sys_open(struct sys_file *file, const char *path, int flags)
+{
+	int error = 0;
+
+	if (strcmp(path, "/dev/userfaultfd") == 0)
+		error = seam.fail_open_device;
+	else if (strstr(path, "/pagemap"))
+		error = seam.fail_open_pagemap;
+	if (!error)
+		return __real_sys_open(file, path, flags);
+	*file = SYS_NO_FILE;
+	return -error;
+}

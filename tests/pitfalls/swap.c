@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/swap.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <writewatch/writewatch.h>
+
+#include "leaks.h"
+#include "pages.h"
+
+/* A page that was written and then swapped out is still a page that was written. */
+
+#define PAGE 4096
+#define PAGES 1024
+#define SWAP_BYTES ((size_t)64 << 20)
+
+/* The header that mkswap(8) writes: version 1, the last page, and the signature. */
+static bool write_swap_file(int fd)
+{
+	static char block[1 << 20];
+	uint32_t header[2] = {1, SWAP_BYTES / PAGE - 1};
+
+	for (size_t done = 0; done < SWAP_BYTES; done += sizeof(block))
+		if (write(fd, block, sizeof(block)) != sizeof(block))
+			return false;
+	return pwrite(fd, header, sizeof(header), 1024) == sizeof(header) &&
+	       pwrite(fd, "SWAPSPACE2", 10, PAGE - 10) == 10 && fsync(fd) == 0;
+}
+
+/* A process of its own swaps on, and swaps off when we end in whatever way. */
+static void swap_keeper(int ready, int until)
+{
+	char path[] = "swap-file-XXXXXX", answer = 'n';
+	int fd = mkstemp(path);
+	char resolved[4096];
+
+	if (fd >= 0 && write_swap_file(fd) && realpath(path, resolved) &&
+	    swapon(resolved, 0) == 0) {
+		answer = 'y';
+		(void)!write(ready, &answer, 1);
+		while (read(until, &answer, 1) == -1 && errno == EINTR)
+			;
+		swapoff(resolved);
+	} else {
+		(void)!write(ready, &answer, 1);
+	}
+	unlink(path);
+	_exit(0);
+}
+
+static pid_t keeper;
+static int until_fd = -1;
+
+static bool swap_begin(void)
+{
+	int ready[2], until[2];
+	char answer = 'n';
+
+	cr_assert(pipe2(ready, O_CLOEXEC) == 0 && pipe2(until, O_CLOEXEC) == 0);
+	keeper = fork();
+	cr_assert_geq(keeper, 0);
+	if (keeper == 0) {
+		close(until[1]);
+		swap_keeper(ready[1], until[0]);
+	}
+	close(ready[1]);
+	close(until[0]);
+	until_fd = until[1];
+	(void)!read(ready[0], &answer, 1);
+	close(ready[0]);
+	return answer == 'y';
+}
+
+static void swap_end(void)
+{
+	close(until_fd);
+	waitpid(keeper, NULL, 0);
+}
+
+static void begin(void)
+{
+	leaks_begin();
+}
+
+static void end(void)
+{
+	leaks_end();
+}
+
+TestSuite(swap, .init = begin, .fini = end);
+
+static size_t swapped_pages(const char *p, size_t n)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t entry = 0;
+
+		(void)!pread(fd, &entry, 8, (off_t)(((uintptr_t)p / PAGE + i) * 8));
+		count += entry >> 62 & 1;
+	}
+	close(fd);
+	return count;
+}
+
+static size_t get(struct ww *w, void *p, unsigned flags)
+{
+	static void *pages[PAGES];
+	size_t count = PAGES;
+
+	cr_assert_eq(ww_get(w, p, PAGES * PAGE, flags, pages, &count), 0);
+	for (size_t i = 0; i < count; i++)
+		cr_assert_eq(((char *)pages[i] - (char *)p) / PAGE % 3, 0);
+	return count;
+}
+
+static void swap_out(char *p)
+{
+	size_t swapped = 0;
+
+	for (int i = 0; i < 50 && swapped < PAGES / 4; i++) {
+		madvise(p, PAGES * PAGE, MADV_PAGEOUT);
+		swapped = swapped_pages(p, PAGES);
+	}
+	cr_assert_geq(swapped, PAGES / 4, "the kernel did not swap: %zu pages", swapped);
+}
+
+static void run(bool populated, unsigned flags)
+{
+	size_t expected = (PAGES + 2) / 3;
+	char *p = map_private(PAGES * PAGE);
+	struct ww *w;
+
+	madvise(p, PAGES * PAGE, MADV_NOHUGEPAGE);
+	if (populated)
+		for (size_t i = 0; i < PAGES; i++)
+			memset(p + i * PAGE, (int)i | 1, PAGE);
+	cr_assert_eq(ww_new(&w, NULL), 0);
+	cr_assert_eq(ww_watch(w, p, PAGES * PAGE, flags), 0);
+	for (size_t i = 0; i < PAGES; i += 3)
+		memset(p + i * PAGE, (int)i | 2, PAGE);
+	swap_out(p);
+	cr_assert_eq(get(w, p, 0), expected, "written, then swapped out");
+	cr_assert_eq(get(w, p, WW_RESET), expected);
+	cr_assert_eq(get(w, p, 0), 0, "reset while swapped out");
+	for (size_t i = 0; i < PAGES; i++)
+		(void)*(volatile char *)(p + i * PAGE);
+	cr_assert_eq(get(w, p, 0), 0, "swapped in by reads");
+	swap_out(p);
+	for (size_t i = 0; i < PAGES; i += 3)
+		p[i * PAGE]++;
+	cr_assert_eq(get(w, p, WW_RESET), expected, "written while swapped out");
+	cr_assert_eq(get(w, p, 0), 0);
+	ww_free(w);
+	unmap(p, PAGES * PAGE);
+}
+
+Test(swap, hides_no_written_page)
+{
+	if (!swap_begin()) {
+		swap_end();
+		cr_skip_test("no swap can be added here (needs root and a file system that can)");
+	}
+	run(false, 0);
+	run(true, 0);
+	run(false, WW_DISCARDS);
+	swap_end();
+}
+
+/* Pages that are swapped out when the watch begins are populated pages, not holes. */
+Test(swap, watching_swapped_memory_begins_clean)
+{
+	char *p = map_private(PAGES * PAGE);
+	struct ww *w;
+
+	if (!swap_begin()) {
+		swap_end();
+		unmap(p, PAGES * PAGE);
+		cr_skip_test("no swap can be added here (needs root and a file system that can)");
+	}
+	for (size_t i = 0; i < PAGES; i++)
+		memset(p + i * PAGE, (int)i | 1, PAGE);
+	swap_out(p);
+	cr_assert_eq(ww_new(&w, NULL), 0);
+	cr_assert_eq(ww_watch(w, p, PAGES * PAGE, 0), 0);
+	cr_assert_eq(get(w, p, 0), 0);
+	for (size_t i = 0; i < PAGES; i++)
+		cr_assert_eq(p[i * PAGE + 5], (char)(i | 1));
+	cr_assert_eq(get(w, p, 0), 0);
+	p[0]++;
+	cr_assert_eq(get(w, p, WW_RESET), 1);
+	ww_free(w);
+	unmap(p, PAGES * PAGE);
+	swap_end();
+}

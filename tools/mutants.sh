@@ -1,0 +1,87 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Breaks the library in one place at a time and checks that a test notices: sh tools/mutants.sh [WORD]
+# runs the mutants whose name contains WORD. Works on a copy in build-mutants/, not part of CI.
+set -u
+top=$(cd "$(dirname "$0")/.." && pwd)
+work=$top/build-mutants
+wanted=${1:-}
+killed=0 survived=0
+
+rm -rf "$work" && mkdir -p "$work/tree" || exit 1
+(cd "$top" && tar -cf - --exclude='./build*' --exclude=./.git .) | tar -xf - -C "$work/tree" || exit 1
+cd "$work/tree" || exit 1
+meson setup build -Db_lto=false >"$work/setup.log" 2>&1 || { cat "$work/setup.log"; exit 1; }
+
+# mutant NAME FILE SED-EXPRESSION TEST...: the tests are names of meson tests.
+mutant() {
+  name=$1 file=$2 change=$3
+  shift 3
+  case $name in *"$wanted"*) ;; *) return ;; esac
+  cp "$file" "$work/original"
+  sed -i "$change" "$file"
+  if cmp -s "$file" "$work/original"; then
+    echo "STALE     $name: the expression changes nothing"
+    survived=$((survived + 1))
+  elif ! ninja -C build >"$work/build.log" 2>&1; then
+    echo "STALE     $name: does not build, see $work/build.log"
+    survived=$((survived + 1))
+  elif WW_OPS=20000 WW_SECONDS=3 timeout 300 meson test -C build --no-rebuild "$@" >"$work/test.log" 2>&1; then
+    echo "SURVIVED  $name ($*)"
+    survived=$((survived + 1))
+  else
+    echo "killed    $name: $(sed -n 's/^ *[0-9]*\/[0-9]* *\([^ ].*[^ ]\)  *\(FAIL\|TIMEOUT\|ERROR\).*/\1/p' "$work/test.log" | sort -u | tr '\n' ' ')"
+    killed=$((killed + 1))
+  fi
+  cp "$work/original" "$file"
+}
+
+scan=src/pagemap_scan_ioctl.c backend=src/backend_pagemap_scan.c uffd=src/pagemap_scan_uffd.c
+
+mutant 'resume by walk_end alone' $scan 's/\*next = arg.walk_end > .*/*next = arg.walk_end;/' pitfalls-scan
+mutant 'stop after one vector' $scan 's/if (\*n < max && .*/if (1)/' pitfalls-scan
+mutant 'ignore the room' $scan 's/\.max_pages = max_pages,/.max_pages = 0,/' pitfalls-scan
+mutant 'believe the kernel' $scan 's/return pos > end || odd.*/return (long)(bytes >> w->page_shift);/' pitfalls-scan
+mutant 'no sticky mark after an error' src/api_query.c 's/r->all_written = true;/;/' pitfalls-scan
+mutant 'sticky mark on the last range only' src/api_query.c 's/registry_first(&w->registry, q->start);\n\n\tfor (; r != behind/registry_first(\&w->registry, q->end);\n\n\tfor (; r != behind/; s/struct range \*r = registry_first(&w->registry, q->start);/struct range *r = registry_first(\&w->registry, q->end - 1);/' conformance pitfalls-remap pitfalls-scan
+mutant 'no check for remapped memory' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC |/filter.flags = 0 |/' pitfalls-remap
+mutant 'gaps: no check for remapped memory' src/gaps.c 's/!(region->categories & WWK_PAGE_IS_WPALLOWED)/0/' pitfalls-remap
+mutant 'gaps: reset over the gap' src/gaps.c 's/end = earlier(r->end, span->end);/end = span->end;/' pitfalls-remap
+mutant 'lazy with huge pages' $backend 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_UNMERGEABLE}/' pitfalls-lazy
+mutant 'lazy with merging' $backend 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_NOHUGEPAGE}/' pitfalls-lazy
+mutant 'lazy on populated memory' $backend 's/r->mode = armed == r->start ? PS_LAZY : PS_ARMED;/r->mode = PS_LAZY;/' pitfalls-lazy
+mutant 'lazy on shared memory' $backend 's/r->kind == MAPPING_PRIVATE_ANON && //' conformance pitfalls-kernels
+mutant 'lazy with discards' $backend 's/ && !(r->flags & WW_DISCARDS))/)/' conformance
+mutant 'everything armed' $backend 's/n = plan(w, r);/;/' pitfalls-lazy
+mutant 'small parts are not armed' $backend 's/from - armed >= lazy_hole(w)/from - armed >= 0/' pitfalls-lazy
+mutant 'require present' $backend 's/WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,/WWK_PAGE_IS_PRESENT,/' pitfalls-swap
+mutant 'the zero page counts' $backend 's/\.inverted = WWK_PAGE_IS_PFNZERO | w->guard_pages,/.inverted = w->guard_pages,/; s/\.mask = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO |/.mask = WWK_PAGE_IS_WRITTEN |/' pitfalls-lazy
+mutant 'promote by protecting it all' $backend 's/arm_untouched(w, r->start, r->end) == 0) {/ps_protect(w, r->start, r->end) == 0) {/' pitfalls-lazy pitfalls-scan
+mutant 'promote without the zero pages' $backend 's/i < sizeof(untouched) \/ sizeof(\*untouched)/i < 1/' pitfalls-lazy
+mutant 'promote without the holes' $backend 's/for (size_t i = 0; i < sizeof(untouched)/for (size_t i = 1; i < sizeof(untouched)/' pitfalls-lazy
+mutant 'reset by protecting' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset.*/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC; if (reset) ps_protect(w, start, end);/' pitfalls-scan
+mutant 'vec NULL' $scan 's/\.vec_len = max,/.vec_len = 0,/; s/\.vec = (uintptr_t)v,/.vec = 0,/' pitfalls-scan
+mutant 'accept every version' src/pagemap_scan_probe.c 's/return major == 6 .*/return false;/' pitfalls-kernels
+mutant 'no trial' src/pagemap_scan_probe.c 's/!tracks(w, &lazy) || !tracks(w, &armed)/0/' pitfalls-kernels
+mutant 'no way around a denied call' $uffd 's/if (open_device(w) == 0)/if (0)/' pitfalls-kernels
+mutant 'privileged userfaultfd' $uffd 's/sys_userfaultfd(&w->uffd, WWK_UFFD_USER_MODE_ONLY)/sys_userfaultfd(\&w->uffd, 0)/; s/if (open_device(w) == 0)/if (0)/' pitfalls-kernels
+mutant 'hugetlb is fine' $uffd 's/if (!(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_NR)) ||/if (0 \&\&/' pitfalls-kernels
+mutant 'fork goes unnoticed' src/context.c 's/MADV_WIPEONFORK/MADV_DOFORK/' pitfalls-fork
+mutant 'the child is clean' src/context.c 's/ops->arm_written(w, p) < 0;/ops->arm(w, p) < 0;/' pitfalls-fork
+mutant 'the child detaches' src/context.c 's/if (w->guard->alive)/if (1)/' pitfalls-fork
+mutant 'close whatever it is' src/sys.c 's/st.st_dev == file->dev/1/; s/st.st_ino == file->ino/1/' pitfalls-fork badinput
+mutant 'descriptors where they fall' src/sys.c 's/if (fd <= STDERR_FILENO) {/if (0) {/' badinput
+mutant 'repair arms clean' src/api_watch.c 's/r = ops->arm_written(w, range);/r = ops->arm(w, range);/' pitfalls-remap
+mutant 'watching again resets' src/api_watch.c 's/if (!(flags & WW_DISCARDS) || range->flags & WW_DISCARDS)/w->backend->ops->arm(w, range); if (1)/' conformance
+mutant 'a failed watch keeps its pieces' src/api_watch.c 's/if (range->fresh) {/if (0) {/' badinput
+mutant 'mark does nothing' $backend 's/return ps_unprotect(w, start, end);/return 0;/' conformance
+mutant 'mark cannot populate' $backend 's/if (end - start > table_span(w) ||/if (1 ||/' pitfalls-lazy
+mutant 'discard keeps the state' $backend 's/return r->mode == PS_ARMED ? arm_untouched(w, start, end) : 0;/return 0;/' conformance
+mutant 'wrapping ranges' src/context.c 's/(last | mask) == UINTPTR_MAX)/0)/; s/__builtin_add_overflow(first, len - 1, &last)/((last = first + len - 1), 0)/' badinput
+mutant 'no need to be covered' src/api_query.c 's/return registry_covers(&w->registry, q->start, q->end) ? 0 : -ENOENT;/return 0;/' badinput conformance
+mutant 'ranges are not joined' src/sink.c 's/bool joins = .*/bool joins = false;/' conformance sink
+mutant 'split forgets the sticky mark' src/registry.c 's/tail.reported = 0;/tail.all_written = false;/' registry
+mutant 'merge whatever touches' src/registry.c 's/return a->end == b->start \&\& .*/return a->end == b->start ||/' registry
+
+echo "$killed killed, $survived survived"
+[ $survived -eq 0 ]
