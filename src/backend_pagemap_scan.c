@@ -23,12 +23,18 @@ static uintptr_t lazy_hole(const struct ww *w)
 	return 16 * table_span(w);
 }
 
-static const struct ps_filter populated = {
-	.mask = WWK_PAGE_IS_PFNZERO,
-	.inverted = WWK_PAGE_IS_PFNZERO,
+/* Everything that is there; a page that was only read shows as the zero page. */
+static const struct ps_filter resident = {
 	.any = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
-	.returned = WWK_PAGE_IS_WPALLOWED,
+	.returned = WWK_PAGE_IS_PFNZERO | WWK_PAGE_IS_HUGE,
 };
+
+/* The first write to a huge zero page makes a huge page of it, whatever the mapping wants. */
+static bool needs_arming(const struct wwk_page_region *region)
+{
+	return !(region->categories & WWK_PAGE_IS_PFNZERO) ||
+	       region->categories & WWK_PAGE_IS_HUGE;
+}
 
 /*
  * Finds how far from start one mode serves. What holds pages already is armed, by whole page
@@ -41,14 +47,16 @@ static int plan(struct ww *w, struct range *r)
 	uintptr_t armed = r->start, pos = r->start, hole_end = r->end;
 
 	while (pos < r->end) {
-		int n = ps_regions(w, &populated, pos, r->end, w->list, WW_REGIONS, &pos);
+		int n = ps_regions(w, &resident, pos, r->end, w->regions, WW_REGIONS, &pos);
 
 		if (n < 0)
 			return n;
 		for (int i = 0; i < n; i++) {
-			uintptr_t from = w->list[i].start & ~table_mask;
-			uintptr_t to = (w->list[i].end + table_mask) & ~table_mask;
+			uintptr_t from = w->regions[i].start & ~table_mask;
+			uintptr_t to = (w->regions[i].end + table_mask) & ~table_mask;
 
+			if (!needs_arming(&w->regions[i]))
+				continue;
 			if (from > armed && from - armed >= lazy_hole(w)) {
 				hole_end = from;
 				goto found;
@@ -68,17 +76,22 @@ found:
 static int make_lazy(struct ww *w, struct range *r)
 {
 	static const int advice[] = {MADV_NOHUGEPAGE, MADV_UNMERGEABLE};
-	uintptr_t next;
-	int n;
+	uintptr_t pos = r->start;
 
 	for (size_t i = 0; i < sizeof(advice) / sizeof(*advice); i++)
 		if (sys_madvise(r->start, r->end - r->start, advice[i]) == -ENOMEM)
 			return -ENOMEM;
-	n = ps_regions(w, &populated, r->start, r->end, w->list, 1, &next);
-	/* A thread wrote meanwhile, and may have got a huge page. */
-	if (n > 0)
-		r->mode = PS_ARMED;
-	return n < 0 ? n : 0;
+	/* A thread may have got a huge page meanwhile. */
+	while (pos < r->end) {
+		int n = ps_regions(w, &resident, pos, r->end, w->regions, WW_REGIONS, &pos);
+
+		if (n < 0)
+			return n;
+		for (int i = 0; i < n; i++)
+			if (needs_arming(&w->regions[i]))
+				r->mode = PS_ARMED;
+	}
+	return 0;
 }
 
 static int ps_arm(struct ww *w, struct range *r)
@@ -130,7 +143,7 @@ static int arm_untouched(struct ww *w, uintptr_t start, uintptr_t end)
 		uintptr_t pos = start;
 
 		while (pos < end) {
-			int n = ps_regions(w, &untouched[i], pos, end, w->list, WW_REGIONS, &pos);
+			int n = ps_regions(w, &untouched[i], pos, end, w->regions, WW_REGIONS, &pos);
 
 			if (n < 0)
 				return n;
@@ -148,16 +161,23 @@ static int ps_add_discards(struct ww *w, struct range *r)
 	return n;
 }
 
+static const struct ps_filter populated = {
+	.mask = WWK_PAGE_IS_PFNZERO,
+	.inverted = WWK_PAGE_IS_PFNZERO,
+	.any = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+	.returned = WWK_PAGE_IS_WPALLOWED,
+};
+
 static size_t count_populated(struct ww *w, const struct range *r)
 {
 	uintptr_t pos = r->start;
 	size_t bytes = 0;
 
 	while (pos < r->end) {
-		int n = ps_regions(w, &populated, pos, r->end, w->list, WW_REGIONS, &pos);
+		int n = ps_regions(w, &populated, pos, r->end, w->regions, WW_REGIONS, &pos);
 
 		for (int i = 0; i < n; i++)
-			bytes += w->list[i].end - w->list[i].start;
+			bytes += w->regions[i].end - w->regions[i].start;
 		if (n < 0)
 			return 0;
 	}
@@ -267,7 +287,7 @@ static int ps_attached(struct ww *w, uintptr_t start, uintptr_t end)
 		.flags = WWK_PM_SCAN_CHECK_WPASYNC,
 	};
 	uintptr_t next;
-	int n = ps_regions(w, &nothing, start, end, w->list, 1, &next);
+	int n = ps_regions(w, &nothing, start, end, w->regions, 1, &next);
 
 	return n == -ESTALE ? 0 : n < 0 ? n : 1;
 }

@@ -40,8 +40,10 @@ struct guard {
  * @guard_pages: the category of guard pages if this kernel knows it, else 0
  * @join_gaps:   the backend can list what was written in several ranges and gaps between them
  * @refusals:    backends tried before
- * @regions, @list: private result vectors, written before the first use so that they are there when
- *               the kernel copies answers that exist only once
+ * @regions:     the backend's result vector, good until its next scan
+ * @list:        the same for what is listed while ranges are being scanned; both are written before
+ *               their first use, so that they are there when the kernel copies answers that exist
+ *               only once
  */
 struct ww {
 	struct guard *guard;

@@ -48,6 +48,7 @@ mutant 'no check for remapped memory' $backend 's/filter.flags = WWK_PM_SCAN_CHE
 mutant 'gaps: no check for remapped memory' src/gaps.c 's/!(region->categories & WWK_PAGE_IS_WPALLOWED)/0/' pitfalls-remap
 mutant 'gaps: reset over the gap' src/gaps.c 's/end = earlier(r->end, span->end);/end = span->end;/' pitfalls-remap
 mutant 'lazy with huge pages' $backend 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_UNMERGEABLE}/' pitfalls-lazy
+mutant 'a huge zero page is a hole' $backend 's/^\t       region->categories & WWK_PAGE_IS_HUGE;/\t       0;/' pitfalls-lazy
 mutant 'lazy with merging' $backend 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_NOHUGEPAGE}/' pitfalls-lazy
 mutant 'lazy on populated memory' $backend 's/r->mode = armed == r->start ? PS_LAZY : PS_ARMED;/r->mode = PS_LAZY;/' pitfalls-lazy
 mutant 'lazy on shared memory' $backend 's/r->kind == MAPPING_PRIVATE_ANON && //' conformance pitfalls-kernels
@@ -57,6 +58,7 @@ mutant 'small parts are not armed' $backend 's/from - armed >= lazy_hole(w)/from
 mutant 'require present' $backend 's/WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,/WWK_PAGE_IS_PRESENT,/' pitfalls-swap
 mutant 'the zero page counts' $backend 's/\.inverted = WWK_PAGE_IS_PFNZERO | w->guard_pages,/.inverted = w->guard_pages,/; s/\.mask = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO |/.mask = WWK_PAGE_IS_WRITTEN |/' pitfalls-lazy
 mutant 'promote by protecting it all' $backend 's/arm_untouched(w, r->start, r->end) == 0) {/ps_protect(w, r->start, r->end) == 0) {/' pitfalls-lazy pitfalls-scan
+mutant 'promoting uses the list of a query' $backend '/^static size_t count_populated/,/^}/s/w->regions/w->list/' pitfalls-lazy
 mutant 'promote without the zero pages' $backend 's/i < sizeof(untouched) \/ sizeof(\*untouched)/i < 1/' pitfalls-lazy
 mutant 'promote without the holes' $backend 's/for (size_t i = 0; i < sizeof(untouched)/for (size_t i = 1; i < sizeof(untouched)/' pitfalls-lazy
 mutant 'reset by protecting' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset.*/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC; if (reset) ps_protect(w, start, end);/' pitfalls-scan

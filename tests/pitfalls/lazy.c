@@ -132,6 +132,24 @@ Test(lazy, zeros_written_to_a_huge_page_survive_its_split)
 	unmap(p, size);
 }
 
+/* A huge zero page becomes a huge page at the first write, even where the mapping wants none. */
+Test(lazy, a_huge_zero_page_is_no_hole)
+{
+	size_t size = 2 * HUGE_BYTES;
+	char *p = map_reserve(size, HUGE_BYTES);
+	struct ww *w = context();
+
+	mprotect(p, size, PROT_READ | PROT_WRITE);
+	madvise(p, size, MADV_HUGEPAGE);
+	(void)*(volatile char *)(p + 3 * PAGE);
+	cr_assert_eq(ww_watch(w, p, size, 0), 0);
+	cr_assert_eq(get(w, p, size, 0), 0);
+	p[7 * PAGE] = 1;
+	cr_assert_eq(get(w, p, size, WW_RESET), 1);
+	ww_free(w);
+	unmap(p, size);
+}
+
 Test(lazy, is_kept_from_merging_and_huge_pages_and_nothing_else_is)
 {
 	size_t size = 64 * PAGE;
@@ -251,4 +269,35 @@ Test(lazy, a_few_marked_pages_are_not_worth_a_range)
 	cr_assert_eq(get(w, p, 64 * HUGE_BYTES, 0), 2 + 8 * 512);
 	ww_free(w);
 	unmap(p, 64 * HUGE_BYTES);
+}
+
+/*
+ * A range is looked at for how dense it is in the middle of a query across many: that must not
+ * disturb what the query knows about the others. Scattered pages, written first, make the look
+ * long; few runs, written then, make the query's list short.
+ */
+Test(lazy, looking_at_one_range_during_a_query_across_gaps_hides_nothing_of_others)
+{
+	enum { RANGES = 6, RANGE_PAGES = 1024 };
+	size_t stride = (RANGE_PAGES + 3) * PAGE;
+	char *p = map_private(RANGES * stride);
+	struct ww *w = context();
+
+	for (int i = 0; i < RANGES; i++)
+		cr_assert_eq(ww_watch(w, p + (size_t)i * stride, RANGE_PAGES * PAGE, 0), 0);
+	for (int round = 0; round < 3; round++) {
+		static void *pages[RANGES * RANGE_PAGES];
+		size_t count = RANGES * RANGE_PAGES, expected = 0;
+
+		for (int i = 0; i < RANGES; i++) {
+			for (size_t n = 0; n < 400; n++) {
+				p[(size_t)i * stride + (round == 0 ? 2 * n : n / 2) * PAGE]++;
+				expected += round == 0 || n % 2 == 0;
+			}
+		}
+		cr_assert_eq(ww_get(w, p, RANGES * stride, WW_ACROSS | WW_RESET, pages, &count), 0);
+		cr_assert_eq(count, expected, "round %d: %zu", round, count);
+	}
+	ww_free(w);
+	unmap(p, RANGES * stride);
 }
