@@ -8,7 +8,7 @@ typedef int (*range_fn)(struct ww *w, struct range *range, uintptr_t start, uint
 /* Calls fn for each part of [start, end), which must be watched without gaps. */
 static int for_watched(struct ww *w, uintptr_t start, uintptr_t end, range_fn fn)
 {
-	if (!registry_covers(&w->registry, start, end))
+	if (!registry_reaches(registry_first(&w->registry, start), start, end))
 		return -ENOENT;
 	while (start < end) {
 		struct range *range = registry_first(&w->registry, start);

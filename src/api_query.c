@@ -61,10 +61,9 @@ static void distrust(struct ww *w, const struct query *q, const struct range *be
 	}
 }
 
-static int walk(struct ww *w, const struct query *q, struct sink *sink)
+static int walk(struct ww *w, const struct query *q, struct range *range, struct sink *sink)
 {
 	const struct backend_ops *ops = w->backend->ops;
-	struct range *range = registry_first(&w->registry, q->start);
 	int r = 0;
 
 	while (r == 0 && range && range->start < q->end) {
@@ -84,25 +83,25 @@ static int walk(struct ww *w, const struct query *q, struct sink *sink)
 	return r < 0 ? r : 0;
 }
 
-static int check_watched(const struct ww *w, const struct query *q)
+/* The first range of the query, or NULL if what it asks for is not watched. */
+static struct range *find_watched(const struct ww *w, const struct query *q)
 {
-	const struct range *r;
+	struct range *first = registry_first(&w->registry, q->start);
 
-	if (!q->across)
-		return registry_covers(&w->registry, q->start, q->end) ? 0 : -ENOENT;
-	r = registry_first(&w->registry, q->start);
-	return r && r->start < q->end ? 0 : -ENOENT;
+	if (q->across)
+		return first && first->start < q->end ? first : NULL;
+	return registry_reaches(first, q->start, q->end) ? first : NULL;
 }
 
 static int run(struct ww *w, const struct query *q, struct sink *sink)
 {
+	struct range *range;
 	int r = context_enter(w);
 
 	if (r < 0)
 		return r;
-	r = check_watched(w, q);
-	if (r == 0)
-		r = walk(w, q, sink);
+	range = find_watched(w, q);
+	r = range ? walk(w, q, range, sink) : -ENOENT;
 	context_leave(w);
 	return r;
 }

@@ -51,7 +51,7 @@ static int report(struct ww *w, const struct span *span, struct range **range, s
 			continue;
 		}
 		if (start < end)
-			sink_put(sink, start, end);
+			sink_put(sink, &(struct wwk_page_region){start, end, 0}, 1, start, end);
 		if (region->end <= r->end)
 			i++;
 		else
@@ -67,7 +67,7 @@ int gaps_scan(struct ww *w, const struct span *span, struct sink *sink)
 	int r = 0;
 
 	while (r == 0 && pos < span->end) {
-		int n = w->backend->ops->list(w, span->mode, pos, span->end, w->list, WW_REGIONS,
+		int n = w->backend->ops->list(w, span->mode, pos, span->end, w->list, WW_LIST,
 					      &pos);
 
 		r = n < 0 ? n : report(w, span, &range, (size_t)n, sink);

@@ -19,27 +19,12 @@ static int map_error(struct ww *w, long error)
 	}
 }
 
-/* Counts the pages; -1 if the kernel's answer is not what it promises. */
-static long count_pages(const struct ww *w, const struct wwk_page_region *v, size_t n,
-			uintptr_t start, uintptr_t end)
-{
-	uint64_t bytes = 0, pos = start, odd = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		if (v[i].start < pos || v[i].end <= v[i].start)
-			return -1;
-		odd |= v[i].start | v[i].end;
-		pos = v[i].end;
-		bytes += pos - v[i].start;
-	}
-	return pos > end || odd & (w->page_size - 1) ? -1 : (long)(bytes >> w->page_shift);
-}
-
-/* One call; returns the number of pages, *n is the number of regions. max_pages 0: no limit. */
+/* One call into v and from there to the sink; returns the number of pages, *n that of regions. */
 static long scan(struct ww *w, const struct ps_filter *filter, uintptr_t start, uintptr_t end,
-		 struct wwk_page_region *v, size_t max, size_t max_pages, size_t *n,
+		 struct wwk_page_region *v, size_t max, struct sink *sink, size_t *n,
 		 uintptr_t *next)
 {
+	size_t room = sink_room_pages(sink), max_pages = room == SIZE_MAX ? 0 : room;
 	struct wwk_pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.flags = filter->flags,
@@ -60,7 +45,7 @@ static long scan(struct ww *w, const struct ps_filter *filter, uintptr_t start, 
 	*n = (size_t)r;
 	if (*n > max)
 		return -EIO;
-	pages = count_pages(w, v, *n, start, end);
+	pages = sink_put(sink, v, *n, start, end);
 	if (pages < 0 || (max_pages && (size_t)pages > max_pages))
 		return -EIO;
 	*next = end;
@@ -74,8 +59,9 @@ static long scan(struct ww *w, const struct ps_filter *filter, uintptr_t start, 
 int ps_regions(struct ww *w, const struct ps_filter *filter, uintptr_t start, uintptr_t end,
 	       struct wwk_page_region *v, size_t max, uintptr_t *next)
 {
+	struct sink nothing = {.shape = SINK_NOTHING, .page_shift = w->page_shift};
 	size_t n = 0;
-	long r = scan(w, filter, start, end, v, max, 0, &n, next);
+	long r = scan(w, filter, start, end, v, max, &nothing, &n, next);
 
 	return r < 0 ? (int)r : (int)n;
 }
@@ -90,15 +76,9 @@ static size_t least(size_t a, size_t b, size_t c)
 long ps_regions_into(struct ww *w, const struct ps_filter *filter, uintptr_t start, uintptr_t end,
 		     struct sink *sink, uintptr_t *next)
 {
-	size_t n = 0, room = sink_room_pages(sink);
 	/* The kernel allocates by the size of the vector: a small question has a small one. */
 	size_t max = least(WW_REGIONS, sink_room_runs(sink), (end - start) >> w->page_shift);
-	long pages = scan(w, filter, start, end, w->regions, max, room == SIZE_MAX ? 0 : room, &n,
-			  next);
+	size_t n = 0;
 
-	if (pages < 0)
-		return pages;
-	for (size_t i = 0; i < n; i++)
-		sink_put(sink, w->regions[i].start, w->regions[i].end);
-	return pages;
+	return scan(w, filter, start, end, w->regions, max, sink, &n, next);
 }

@@ -51,20 +51,12 @@ struct range *registry_first(const struct registry *reg, uintptr_t addr)
 	return row[0];
 }
 
-struct range *range_next(const struct range *r)
+bool registry_reaches(const struct range *first, uintptr_t start, uintptr_t end)
 {
-	return r->next[0];
-}
-
-bool registry_covers(const struct registry *reg, uintptr_t start, uintptr_t end)
-{
-	const struct range *r = registry_first(reg, start);
-
-	while (r && r->start <= start) {
+	for (const struct range *r = first; r && r->start <= start; r = range_next(r)) {
 		start = r->end;
 		if (start >= end)
 			return true;
-		r = range_next(r);
 	}
 	return false;
 }

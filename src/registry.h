@@ -54,10 +54,15 @@ struct registry {
 void registry_init(struct registry *reg);
 void registry_destroy(struct registry *reg);
 
+static inline struct range *range_next(const struct range *r)
+{
+	return r->next[0];
+}
+
 /* The first range that ends behind addr, or NULL. */
 struct range *registry_first(const struct registry *reg, uintptr_t addr);
-struct range *range_next(const struct range *r);
-bool registry_covers(const struct registry *reg, uintptr_t start, uintptr_t end);
+/* Whether the ranges from first on, registry_first() of start, cover [start, end) without gaps. */
+bool registry_reaches(const struct range *first, uintptr_t start, uintptr_t end);
 
 /* Adds a copy of what like says; -ENOMEM. */
 int registry_add(struct registry *reg, const struct range *like);

@@ -1,55 +1,84 @@
 /* SPDX-License-Identifier: MIT */
 #include "sink.h"
 
-static bool limited(const struct sink *sink, enum sink_shape shape)
+/* What regions have to be: each behind the one before. Whole pages is looked at once for all. */
+struct check {
+	uintptr_t pos;
+	uintptr_t end;
+	uintptr_t odd;
+	uintptr_t bytes;
+};
+
+static inline bool plausible(struct check *check, const struct wwk_page_region *v)
 {
-	return sink->shape == shape && sink->list.any;
+	bool ok = v->start >= check->pos && v->end > v->start && v->end <= check->end;
+
+	check->pos = v->end;
+	check->odd |= v->start | v->end;
+	check->bytes += v->end - v->start;
+	return ok;
 }
 
-size_t sink_room_pages(const struct sink *sink)
+/*
+ * Scattered results have thousands of regions, most of them of one page: for each shape there is a
+ * loop that does as little as possible for each.
+ */
+
+static bool put_nothing(struct sink *sink, const struct wwk_page_region *v, size_t n,
+			struct check *check)
 {
-	return limited(sink, SINK_PAGES) ? sink->room - sink->count : SIZE_MAX;
+	(void)sink;
+	for (size_t i = 0; i < n; i++)
+		if (!plausible(check, &v[i]))
+			return false;
+	return true;
 }
 
-size_t sink_room_runs(const struct sink *sink)
+static bool put_pages(struct sink *sink, const struct wwk_page_region *v, size_t n,
+		      struct check *check)
 {
-	return limited(sink, SINK_RANGES) ? sink->room - sink->count : SIZE_MAX;
-}
+	void **out = sink->list.pages + sink->count, **behind = sink->list.pages + sink->room;
+	const uintptr_t step = (uintptr_t)1 << sink->page_shift;
 
-bool sink_full(const struct sink *sink)
-{
-	return sink_room_pages(sink) == 0 || sink_room_runs(sink) == 0;
-}
+	for (size_t i = 0; i < n; i++) {
+		uintptr_t page = v[i].start;
+		size_t pages = (v[i].end - page) >> sink->page_shift;
 
-static void put_pages(struct sink *sink, uintptr_t start, uintptr_t end)
-{
-	size_t n = (end - start) >> sink->page_shift;
-
-	if (sink->list.pages) {
-		void **out = sink->list.pages + sink->count;
-
-		if (n > sink->room - sink->count)
-			n = sink->room - sink->count;
-		for (size_t i = 0; i < n; i++)
-			out[i] = (void *)(start + (i << sink->page_shift));
+		if (!plausible(check, &v[i]))
+			return false;
+		if (pages > (size_t)(behind - out))
+			pages = (size_t)(behind - out);
+		for (; pages; pages--, page += step)
+			*out++ = (void *)page;
 	}
-	sink->count += n;
+	sink->count = (size_t)(out - sink->list.pages);
+	return true;
 }
 
-static void put_range(struct sink *sink, uintptr_t start, uintptr_t end)
+static bool put_ranges(struct sink *sink, const struct wwk_page_region *v, size_t n,
+		       struct check *check)
 {
-	bool joins = sink->count && sink->last_end == start;
+	struct ww_range *list = sink->list.ranges;
+	size_t count = sink->count;
+	uintptr_t last_end = sink->last_end;
 
-	if (!joins && sink_room_runs(sink) == 0)
-		return;
-	if (!joins)
-		sink->count++;
-	sink->last_end = end;
-	if (!sink->list.ranges)
-		return;
-	if (!joins)
-		sink->list.ranges[sink->count - 1].start = (void *)start;
-	sink->list.ranges[sink->count - 1].end = (void *)end;
+	for (size_t i = 0; i < n; i++) {
+		if (!plausible(check, &v[i]))
+			return false;
+		if (!count || v[i].start != last_end) {
+			if (list && count == sink->room)
+				break;
+			if (list)
+				list[count].start = (void *)(uintptr_t)v[i].start;
+			count++;
+		}
+		last_end = v[i].end;
+		if (list)
+			list[count - 1].end = (void *)last_end;
+	}
+	sink->count = count;
+	sink->last_end = last_end;
+	return true;
 }
 
 static void set_bits(uint64_t *bits, size_t first, size_t behind)
@@ -68,29 +97,46 @@ static void set_bits(uint64_t *bits, size_t first, size_t behind)
 	bits[last] |= to;
 }
 
-static void put_bits(struct sink *sink, uintptr_t start, uintptr_t end)
+static bool put_bits(struct sink *sink, const struct wwk_page_region *v, size_t n,
+		     struct check *check)
 {
-	size_t first = (start - sink->base) >> sink->page_shift;
-	size_t behind = (end - sink->base) >> sink->page_shift;
+	uint64_t *bits = sink->list.bits;
 
-	if (sink->list.bits)
-		set_bits(sink->list.bits, first, behind);
-	sink->count += behind - first;
+	for (size_t i = 0; i < n; i++) {
+		size_t first = (v[i].start - sink->base) >> sink->page_shift;
+		size_t behind = (v[i].end - sink->base) >> sink->page_shift;
+
+		if (!plausible(check, &v[i]))
+			return false;
+		if (behind - first == 1)
+			bits[first / 64] |= UINT64_C(1) << (first % 64);
+		else
+			set_bits(bits, first, behind);
+	}
+	return true;
 }
 
-void sink_put(struct sink *sink, uintptr_t start, uintptr_t end)
+static bool put(struct sink *sink, const struct wwk_page_region *v, size_t n, struct check *check)
 {
-	switch (sink->shape) {
-	case SINK_NOTHING:
-		break;
-	case SINK_PAGES:
-		put_pages(sink, start, end);
-		break;
-	case SINK_RANGES:
-		put_range(sink, start, end);
-		break;
-	case SINK_BITMAP:
-		put_bits(sink, start, end);
-		break;
-	}
+	if (sink->shape == SINK_RANGES)
+		return put_ranges(sink, v, n, check);
+	if (sink->shape == SINK_PAGES && sink->list.pages)
+		return put_pages(sink, v, n, check);
+	if (sink->shape == SINK_BITMAP && sink->list.bits)
+		return put_bits(sink, v, n, check);
+	return put_nothing(sink, v, n, check);
+}
+
+long sink_put(struct sink *sink, const struct wwk_page_region *v, size_t n, uintptr_t start,
+	      uintptr_t end)
+{
+	struct check check = {.pos = start, .end = end};
+	size_t pages;
+
+	if (!put(sink, v, n, &check) || check.odd & (((uintptr_t)1 << sink->page_shift) - 1))
+		return -1;
+	pages = check.bytes >> sink->page_shift;
+	if (sink->shape == SINK_BITMAP || (sink->shape == SINK_PAGES && !sink->list.pages))
+		sink->count += pages;
+	return (long)pages;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "uapi/pagemap_scan.h"
 #include "writewatch/writewatch.h"
 
 enum sink_shape {
@@ -40,11 +41,32 @@ struct sink {
 	uintptr_t last_end;
 };
 
-bool sink_full(const struct sink *sink);
+static inline bool sink_limits(const struct sink *sink, enum sink_shape shape)
+{
+	return sink->shape == shape && sink->list.any;
+}
+
 /* How many more pages, and how many more runs, fit for sure. SIZE_MAX: any number. */
-size_t sink_room_pages(const struct sink *sink);
-size_t sink_room_runs(const struct sink *sink);
-/* Stores [start, end), or as much of it as there is room for. */
-void sink_put(struct sink *sink, uintptr_t start, uintptr_t end);
+static inline size_t sink_room_pages(const struct sink *sink)
+{
+	return sink_limits(sink, SINK_PAGES) ? sink->room - sink->count : SIZE_MAX;
+}
+
+static inline size_t sink_room_runs(const struct sink *sink)
+{
+	return sink_limits(sink, SINK_RANGES) ? sink->room - sink->count : SIZE_MAX;
+}
+
+static inline bool sink_full(const struct sink *sink)
+{
+	return sink_room_pages(sink) == 0 || sink_room_runs(sink) == 0;
+}
+
+/*
+ * Stores n regions, or as much of them as there is room for, and returns how many pages they have.
+ * -1 if they are no whole pages, not ascending, or not in [start, end); nothing counts then.
+ */
+long sink_put(struct sink *sink, const struct wwk_page_region *v, size_t n, uintptr_t start,
+	      uintptr_t end);
 
 #endif

@@ -41,9 +41,10 @@ scan=src/pagemap_scan_ioctl.c backend=src/backend_pagemap_scan.c uffd=src/pagema
 mutant 'resume by walk_end alone' $scan 's/\*next = arg.walk_end > .*/*next = arg.walk_end;/' pitfalls-scan
 mutant 'stop after one vector' $scan 's/if (\*n < max && .*/if (1)/' pitfalls-scan
 mutant 'ignore the room' $scan 's/\.max_pages = max_pages,/.max_pages = 0,/' pitfalls-scan
-mutant 'believe the kernel' $scan 's/return pos > end || odd.*/return (long)(bytes >> w->page_shift);/' pitfalls-scan
+mutant 'believe the kernel' src/sink.c 's/\tbool ok = v->start >= .*/\tbool ok = true;/; s/ || check.odd & .*)$/)/' pitfalls-scan
+mutant 'no distrust after an error' src/api_query.c 's/if (w->backend->ops->settle(w, start, end) < 0)/if (0)/' pitfalls-scan
 mutant 'no sticky mark after an error' src/api_query.c 's/r->all_written = true;/;/' pitfalls-scan
-mutant 'sticky mark on the last range only' src/api_query.c 's/registry_first(&w->registry, q->start);\n\n\tfor (; r != behind/registry_first(\&w->registry, q->end);\n\n\tfor (; r != behind/; s/struct range \*r = registry_first(&w->registry, q->start);/struct range *r = registry_first(\&w->registry, q->end - 1);/' conformance pitfalls-remap pitfalls-scan
+mutant 'sticky mark on the last range only' src/api_query.c 's/struct range \*r = registry_first(&w->registry, q->start);/struct range *r = registry_first(\&w->registry, q->end - 1);/' conformance pitfalls-remap pitfalls-scan
 mutant 'no check for remapped memory' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC |/filter.flags = 0 |/' pitfalls-remap
 mutant 'gaps: no check for remapped memory' src/gaps.c 's/!(region->categories & WWK_PAGE_IS_WPALLOWED)/0/' pitfalls-remap
 mutant 'gaps: reset over the gap' src/gaps.c 's/end = earlier(r->end, span->end);/end = span->end;/' pitfalls-remap
@@ -80,8 +81,8 @@ mutant 'mark does nothing' $backend 's/return ps_unprotect(w, start, end);/retur
 mutant 'mark cannot populate' $backend 's/if (end - start > table_span(w) ||/if (1 ||/' pitfalls-lazy
 mutant 'discard keeps the state' $backend 's/return r->mode == PS_ARMED ? arm_untouched(w, start, end) : 0;/return 0;/' conformance
 mutant 'wrapping ranges' src/context.c 's/(last | mask) == UINTPTR_MAX)/0)/; s/__builtin_add_overflow(first, len - 1, &last)/((last = first + len - 1), 0)/' badinput
-mutant 'no need to be covered' src/api_query.c 's/return registry_covers(&w->registry, q->start, q->end) ? 0 : -ENOENT;/return 0;/' badinput conformance
-mutant 'ranges are not joined' src/sink.c 's/bool joins = .*/bool joins = false;/' conformance sink
+mutant 'no need to be covered' src/api_query.c 's/return registry_reaches(first, q->start, q->end) ? first : NULL;/return first;/' badinput conformance
+mutant 'ranges are not joined' src/sink.c 's/if (!count || v\[i\].start != last_end) {/if (1) {/' conformance sink
 mutant 'split forgets the sticky mark' src/registry.c 's/tail.reported = 0;/tail.all_written = false;/' registry
 mutant 'merge whatever touches' src/registry.c 's/return a->end == b->start \&\& .*/return a->end == b->start ||/' registry
 

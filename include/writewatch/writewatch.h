@@ -194,7 +194,7 @@ struct ww_info {
  *
  * Tries the backends in their order, each by really watching a few scratch pages, and takes the
  * first that works and has what @options require. Uses three descriptors, close-on-exec and never
- * 0, 1 or 2, and about 30 KiB of memory.
+ * 0, 1 or 2, and about 120 KiB of memory.
  *
  * Ownership: the caller frees the context with ww_free().
  * Return: 0, or

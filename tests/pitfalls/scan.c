@@ -11,7 +11,7 @@
 
 /* What PAGEMAP_SCAN itself gets wrong or makes easy to get wrong. */
 
-#define PAGES 4096
+#define PAGES 32768
 #define PAGE 4096
 
 static struct ww *w;
@@ -137,6 +137,24 @@ Test(scan, a_failing_reset_loses_nothing_of_lazily_armed_memory)
 	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
 	for (int nth = 1; nth <= 4; nth++)
 		fail_and_recover(ENOMEM, -ENOMEM, nth);
+}
+
+/* Even what should mend the first failure fails: the mark lasts until it can be settled. */
+Test(scan, two_failures_in_a_row_lose_nothing)
+{
+	size_t count = PAGES;
+
+	watch_populated();
+	write_every_second();
+	seam.fail_scan = 2;
+	seam.fail_with = ENOMEM;
+	seam.fail_protect = ENOMEM;
+	cr_assert_eq(ww_get(w, memory, PAGES * PAGE, WW_RESET, pages, &count), -ENOMEM);
+	cr_assert_eq(ww_get(w, memory, PAGES * PAGE, WW_RESET, pages, &count), -ENOMEM);
+	cr_assert_eq(ww_mark(w, memory, PAGE), -ENOMEM);
+	seam.fail_protect = 0;
+	cr_assert_eq(get(WW_RESET), PAGES);
+	cr_assert_eq(get(WW_RESET), 0);
 }
 
 Test(scan, a_failing_ww_reset_leaves_everything_written)

@@ -34,8 +34,9 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 
 	if (request == WWK_PROCMAP_QUERY && seam.fail_procmap_query)
 		return -seam.fail_procmap_query;
-	if (request == WWK_UFFDIO_WRITEPROTECT)
-		seam.protects++;
+	if (request == WWK_UFFDIO_WRITEPROTECT && seam.fail_protect)
+		return -seam.fail_protect;
+	seam.protects += request == WWK_UFFDIO_WRITEPROTECT;
 	r = __real_sys_ioctl(fd, request, arg);
 	if (request != WWK_PAGEMAP_SCAN)
 		return r;

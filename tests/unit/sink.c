@@ -10,7 +10,10 @@ TestSuite(sink, .init = leaks_begin, .fini = leaks_end);
 
 static void put(struct sink *sink, uintptr_t first, uintptr_t behind)
 {
-	sink_put(sink, first * PAGE, behind * PAGE);
+	struct wwk_page_region region = {first * PAGE, behind * PAGE, 0};
+	long pages = sink_put(sink, &region, 1, 0, UINTPTR_MAX);
+
+	cr_assert_eq(pages, (long)(behind - first));
 }
 
 Test(sink, pages_never_exceed_the_room)
