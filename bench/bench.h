@@ -11,8 +11,8 @@
 
 /*
  * Every row compares two sides, the library and a reference, in pairs: both sides are prepared and
- * timed once for each pair, right after another, and pairs alternate in which side goes first. Two
- * pairs are one sample; judged is the median of the samples' ratios. So a slow phase of the machine,
+ * timed once for each pair, right after another, and pairs alternate in which side goes first; two
+ * pairs are one sample. Judged is the median of the samples: so a slow phase of the machine,
  * which hits both sides, and whatever the order does, cancel out.
  */
 enum side { LIB, REF, SIDES };

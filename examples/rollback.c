@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A game keeps its state in one block of memory. After each frame the old content of the pages that
- * the frame wrote is put aside, so that the last frames can be undone: what a network game does when
+ * A game keeps its state in one block of memory. After each frame the old content of the pages it
+ * wrote is put aside, so that the last frames can be undone: what a network game does when
  * the input of another player arrives late.
  */
 #include <errno.h>
