@@ -13,7 +13,7 @@ static int for_watched(struct ww *w, uintptr_t start, uintptr_t end, range_fn fn
 	while (start < end) {
 		struct range *range = registry_first(&w->registry, start);
 		uintptr_t part_end = range->end < end ? range->end : end;
-		int r = range->all_written ? w->backend->ops->settle(w, range->start, range->end) : 0;
+		int r = context_settle(w, range);
 
 		if (r == 0)
 			r = fn(w, range, start, part_end);
@@ -34,20 +34,52 @@ static int mark(struct ww *w, struct range *range, uintptr_t start, uintptr_t en
 	return range ? w->backend->ops->arm_written(w, range) : -ENOMEM;
 }
 
+static int mark_all(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	return for_watched(w, start, end, mark);
+}
+
+/* Cuts the first mapping that begins before end out of *start; 0: there is none. */
+static int next_mapping(struct ww *w, uintptr_t *start, uintptr_t end, struct mapping *m)
+{
+	int r = *start < end ? maps_find(&w->maps, *start, m) : -ENOENT;
+
+	if (r == -ENOENT || (r == 0 && m->start >= end))
+		return 0;
+	if (r < 0)
+		return context_lost(w, &w->maps.file) ? -ESTALE : -EIO;
+	m->start = m->start > *start ? m->start : *start;
+	m->end = m->end < end ? m->end : end;
+	*start = m->end;
+	return 1;
+}
+
 static int check_discard(struct ww *w, struct range *range, uintptr_t start, uintptr_t end)
 {
-	int r;
+	struct mapping m;
+	int r = w->backend->ops->attached(w, start, end);
 
-	/* Dropped pages of it would be read from the file again. */
-	if (range->kind == MAPPING_PRIVATE_FILE)
-		return -ENOTSUP;
-	r = w->backend->ops->attached(w, start, end);
-	return r == 0 ? -ESTALE : r < 0 ? r : 0;
+	(void)range;
+	if (r <= 0)
+		return r == 0 ? -ESTALE : r;
+	while ((r = next_mapping(w, &start, end, &m)) > 0)
+		/* Dropped pages of it would be read from the file again. */
+		if (m.kind == MAPPING_PRIVATE_FILE)
+			return -ENOTSUP;
+	return r;
 }
 
 static int discard(struct ww *w, struct range *range, uintptr_t start, uintptr_t end)
 {
-	return w->backend->ops->discard(w, range, start, end);
+	struct mapping m;
+	int r;
+
+	while ((r = next_mapping(w, &start, end, &m)) > 0) {
+		r = w->backend->ops->discard(w, range, &m);
+		if (r < 0)
+			break;
+	}
+	return r;
 }
 
 /* Content is dropped only once nothing is left that could be refused for what it is. */
@@ -56,11 +88,6 @@ static int discard_all(struct ww *w, uintptr_t start, uintptr_t end)
 	int r = for_watched(w, start, end, check_discard);
 
 	return r < 0 ? r : for_watched(w, start, end, discard);
-}
-
-static int mark_all(struct ww *w, uintptr_t start, uintptr_t end)
-{
-	return for_watched(w, start, end, mark);
 }
 
 static int apply(struct ww *w, uintptr_t start, uintptr_t end,

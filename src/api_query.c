@@ -38,15 +38,6 @@ static struct span span_from(const struct ww *w, const struct query *q, struct r
 	return span;
 }
 
-static int settle(struct ww *w, struct range *range)
-{
-	int r = w->backend->ops->settle(w, range->start, range->end);
-
-	if (r == 0)
-		range->all_written = false;
-	return r;
-}
-
 /* The answers of a failed reset may be gone: all that it may have reset counts as written. */
 static void distrust(struct ww *w, const struct query *q, const struct range *behind)
 {
@@ -69,8 +60,7 @@ static int walk(struct ww *w, const struct query *q, struct range *range, struct
 	while (r == 0 && range && range->start < q->end) {
 		struct span span = {.behind = range};
 
-		if (range->all_written)
-			r = settle(w, range);
+		r = context_settle(w, range);
 		if (r == 0) {
 			span = span_from(w, q, range);
 			r = span.gaps ? gaps_scan(w, &span, sink)

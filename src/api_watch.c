@@ -12,10 +12,9 @@ static int arm_pieces(struct ww *w, uintptr_t start, uintptr_t end, unsigned fla
 			.start = start,
 			.end = end,
 			.flags = flags,
-			.kind = kind,
 			.fresh = true,
 		};
-		int r = w->backend->ops->arm(w, &piece);
+		int r = w->backend->ops->arm(w, &piece, kind);
 
 		if (r == 0)
 			r = registry_add(&w->registry, &piece);
@@ -40,8 +39,7 @@ static int watch_new(struct ww *w, uintptr_t start, uintptr_t end, unsigned flag
 }
 
 /* The part was remapped behind our back: whatever it holds now, it counts as written. */
-static int repair(struct ww *w, struct range *range, uintptr_t start, uintptr_t end, unsigned flags,
-		  enum mapping_kind kind)
+static int repair(struct ww *w, struct range *range, uintptr_t start, uintptr_t end, unsigned flags)
 {
 	const struct backend_ops *ops = w->backend->ops;
 	int r;
@@ -52,7 +50,6 @@ static int repair(struct ww *w, struct range *range, uintptr_t start, uintptr_t 
 	r = ops->attach(w, start, end);
 	if (r < 0)
 		return r;
-	range->kind = kind;
 	range->flags |= flags;
 	r = ops->arm_written(w, range);
 	if (r < 0)
@@ -63,7 +60,7 @@ static int repair(struct ww *w, struct range *range, uintptr_t start, uintptr_t 
 }
 
 static int watch_again(struct ww *w, struct range *range, uintptr_t start, uintptr_t end,
-		       unsigned flags, enum mapping_kind kind)
+		       unsigned flags)
 {
 	const struct backend_ops *ops = w->backend->ops;
 	int r = ops->attached(w, start, end);
@@ -71,7 +68,7 @@ static int watch_again(struct ww *w, struct range *range, uintptr_t start, uintp
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return repair(w, range, start, end, flags, kind);
+		return repair(w, range, start, end, flags);
 	if (!(flags & WW_DISCARDS) || range->flags & WW_DISCARDS)
 		return 0;
 	range = registry_isolate(&w->registry, range, start, end);
@@ -92,12 +89,8 @@ static int watch_piece(struct ww *w, uintptr_t start, uintptr_t *end, unsigned f
 
 	if (r == -ENOENT || (r == 0 && mapping.start > start))
 		return -EFAULT;
-	if (r == -EBADF || r == -ENOTTY) {
-		context_lost(w);
-		return -ESTALE;
-	}
 	if (r < 0)
-		return r == -ENOMEM ? r : -ENOTSUP;
+		return context_lost(w, &w->maps.file) ? -ESTALE : -EIO;
 	if (mapping.kind == MAPPING_HUGETLB)
 		return -ENOTSUP;
 	if (mapping.end < *end)
@@ -106,7 +99,7 @@ static int watch_piece(struct ww *w, uintptr_t start, uintptr_t *end, unsigned f
 	if (range && range->start <= start) {
 		if (range->end < *end)
 			*end = range->end;
-		return watch_again(w, range, start, *end, flags, mapping.kind);
+		return watch_again(w, range, start, *end, flags);
 	}
 	if (range && range->start < *end)
 		*end = range->start;

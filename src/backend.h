@@ -32,8 +32,8 @@ struct ww;
  * @detach:   end that; memory that is unmapped or belongs to others by now is not an error, so all
  *            that is left is -ENOMEM
  * @attached: 1 if all that is mapped in [start, end) is tracked by this context, 0 if not [q]
- * @arm:      begin watching r, which is attached, all of it or a part that begins at r->start: sets
- *            r->end and r->mode; every page of it counts as not written then
+ * @arm:      begin watching r, which is attached and mapped in one way, all of it or a part that
+ *            begins at r->start: sets r->end and r->mode; every page counts as not written then
  * @arm_written: the same for the whole of r; every page of it counts as written
  * @add_discards: from now on dropped content counts as written in r [may be left out]
  * @scan:     report the written pages of [start, end), a part of one or more neighbouring ranges in
@@ -46,11 +46,11 @@ struct ww;
  *            gaps. *next is where to go on, end when all is said. Returns their number [q]
  *            [left out if open never sets join_gaps]
  * @settle:   every page of [start, end) that may have been reset counts as written again, as far
- *            as it is tracked [q]
+ *            as it is tracked; what is not, is told by the next scan of it [q]
  * @mark:     make [start, end) in r count as written, or ask for a range of its own by -EAGAIN:
  *            the caller isolates it and uses @arm_written
- * @discard:  drop the content of [start, end) in r, which is attached and no private mapping of a
- *            file; its pages count as not written then
+ * @discard:  drop the content of m, the whole or a part of one mapping that lies in r, is attached
+ *            and no private mapping of a file; its pages count as not written then
  */
 struct backend_ops {
 	int (*open)(struct ww *w, const char **why);
@@ -58,7 +58,7 @@ struct backend_ops {
 	int (*attach)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*detach)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*attached)(struct ww *w, uintptr_t start, uintptr_t end);
-	int (*arm)(struct ww *w, struct range *r);
+	int (*arm)(struct ww *w, struct range *r, enum mapping_kind kind);
 	int (*arm_written)(struct ww *w, struct range *r);
 	int (*add_discards)(struct ww *w, struct range *r);
 	int (*scan)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
@@ -67,7 +67,7 @@ struct backend_ops {
 		    struct wwk_page_region *v, size_t max, uintptr_t *next);
 	int (*settle)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*mark)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
-	int (*discard)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
+	int (*discard)(struct ww *w, struct range *r, const struct mapping *m);
 };
 
 /**

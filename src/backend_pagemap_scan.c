@@ -11,9 +11,6 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
-/* From here on a scan, which passes quickly over what is clean, costs less than protecting all. */
-#define RESET_BY_PROTECTING ((uintptr_t)8)
-
 /* What one page table maps and one huge page covers: 2 MiB where pages have 4 KiB. */
 static uintptr_t table_span(const struct ww *w)
 {
@@ -97,12 +94,15 @@ static int make_lazy(struct ww *w, struct range *r)
 	return 0;
 }
 
-static int ps_arm(struct ww *w, struct range *r)
+static int ps_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 {
 	int n = 0;
 
+	/* Dropping a whole page table's worth leaves a hole, which such a kernel never reports. */
+	if (r->flags & WW_DISCARDS && w->no_holes)
+		return -ENOTSUP;
 	r->mode = PS_ARMED;
-	if (r->kind == MAPPING_PRIVATE_ANON && !(r->flags & WW_DISCARDS))
+	if (kind == MAPPING_PRIVATE_ANON && !(r->flags & WW_DISCARDS))
 		n = plan(w, r);
 	if (n == 0 && r->mode == PS_LAZY)
 		n = make_lazy(w, r);
@@ -123,41 +123,89 @@ static int ps_arm_written(struct ww *w, struct range *r)
 }
 
 /*
- * Write-protects what nobody has written: each page is looked at and protected in one step, so a
- * write that happens meanwhile stays one.
+ * Where there is no page table, a scan makes one and protects all of it, without excluding faults:
+ * a page that was first written at that moment is protected with the rest. Unlike the rest, it is
+ * there.
  */
-static int arm_untouched(struct ww *w, uintptr_t start, uintptr_t end)
+static int release_raced(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	static const struct ps_filter untouched[] = {
-		{
-			.mask = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
-			.inverted = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
-			.returned = WWK_PAGE_IS_WPALLOWED,
-			.flags = WWK_PM_SCAN_WP_MATCHING | WWK_PM_SCAN_CHECK_WPASYNC,
-		},
-		{
-			.mask = WWK_PAGE_IS_PFNZERO,
-			.returned = WWK_PAGE_IS_WPALLOWED,
-			.flags = WWK_PM_SCAN_WP_MATCHING | WWK_PM_SCAN_CHECK_WPASYNC,
-		},
+	static const struct ps_filter raced = {
+		.mask = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO,
+		.inverted = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO,
+		.returned = WWK_PAGE_IS_WPALLOWED,
 	};
 
-	for (size_t i = 0; i < sizeof(untouched) / sizeof(*untouched); i++) {
-		uintptr_t pos = start;
+	while (start < end) {
+		struct wwk_page_region found = {0};
+		int n = ps_regions(w, &raced, start, end, &found, 1, &start);
 
-		while (pos < end) {
-			int n = ps_regions(w, &untouched[i], pos, end, w->regions, WW_REGIONS, &pos);
-
-			if (n < 0)
-				return n;
-		}
+		if (n > 0)
+			n = ps_unprotect(w, found.start, found.end);
+		if (n < 0)
+			return n;
 	}
 	return 0;
 }
 
+static int arm_holes(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	static const struct ps_filter holes = {
+		.mask = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+		.inverted = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+		.returned = WWK_PAGE_IS_WPALLOWED,
+		.flags = WWK_PM_SCAN_WP_MATCHING | WWK_PM_SCAN_CHECK_WPASYNC,
+	};
+	const uintptr_t first = start;
+
+	while (start < end) {
+		const struct wwk_page_region *v = w->regions;
+		int n = ps_regions(w, &holes, start, end, w->regions, WW_REGIONS, &start);
+
+		for (int i = 0; i < n; i++) {
+			/* What lacks a page table fills one, but for the ends of the range. */
+			bool whole = v[i].end - v[i].start >= table_span(w) || v[i].start == first ||
+				     v[i].end == end;
+			int r = whole ? release_raced(w, v[i].start, v[i].end) : 0;
+
+			if (r < 0)
+				return r;
+		}
+		if (n < 0)
+			return n;
+	}
+	return 0;
+}
+
+static int arm_zero_pages(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	static const struct ps_filter zero = {
+		.mask = WWK_PAGE_IS_PFNZERO,
+		.returned = WWK_PAGE_IS_WPALLOWED,
+		.flags = WWK_PM_SCAN_WP_MATCHING | WWK_PM_SCAN_CHECK_WPASYNC,
+	};
+	int n = 0;
+
+	while (n >= 0 && start < end)
+		n = ps_regions(w, &zero, start, end, w->regions, WW_REGIONS, &start);
+	return n < 0 ? n : 0;
+}
+
+/* Write-protects what nobody has written, and leaves alone what is written meanwhile. */
+static int arm_untouched(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
+{
+	int n = arm_holes(w, start, end);
+
+	if (n == 0)
+		n = arm_zero_pages(w, start, end);
+	/* How far that came, and what it took along, is not known. */
+	if (n < 0 && ps_settle(w, start, end) < 0)
+		r->all_written = true;
+	return n;
+}
+
 static int ps_add_discards(struct ww *w, struct range *r)
 {
-	int n = r->mode == PS_LAZY ? arm_untouched(w, r->start, r->end) : 0;
+	int n = r->mode == PS_LAZY ? arm_untouched(w, r, r->start, r->end) : 0;
 
 	if (n == 0)
 		r->mode = PS_ARMED;
@@ -200,7 +248,7 @@ static void reconsider(struct ww *w, struct range *r, size_t reported)
 	/* Below one page table's worth, a range is too small for an opinion of its own. */
 	if (r->end - r->start < table_span(w) || r->reported < (r->look_at ? r->look_at : pages / 2))
 		return;
-	if (count_populated(w, r) >= pages / 2 && arm_untouched(w, r->start, r->end) == 0) {
+	if (count_populated(w, r) >= pages / 2 && arm_untouched(w, r, r->start, r->end) == 0) {
 		r->mode = PS_ARMED;
 	} else {
 		r->look_at = 2 * (r->look_at ? r->look_at : pages / 2);
@@ -230,10 +278,6 @@ int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool 
 	size_t reported = 0;
 	long n;
 
-	/* Where nobody wants the answer, protecting a few pages is the shorter way. */
-	if (reset && sink->shape == SINK_NOTHING && r->mode == PS_ARMED &&
-	    end - start <= RESET_BY_PROTECTING << w->page_shift)
-		return ps_protect(w, start, end);
 	filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset ? WWK_PM_SCAN_WP_MATCHING : 0);
 	while (start < end && !sink_full(sink)) {
 		n = ps_regions_into(w, &filter, start, end, sink, &start);
@@ -275,17 +319,8 @@ static int ps_list(struct ww *w, unsigned mode, uintptr_t start, uintptr_t end,
 	return n < 0 ? n : kept;
 }
 
-/* What is not registered any more needs no mark: scans of it fail until it is repaired, and then
- * it counts as written. */
-static int ps_settle(struct ww *w, uintptr_t start, uintptr_t end)
-{
-	int n = ps_unprotect(w, start, end);
-
-	return n == -ESTALE && w->guard->alive ? 0 : n;
-}
-
 /* Asks for what cannot be, so that only the check of every mapping is left of the scan. */
-static int ps_attached(struct ww *w, uintptr_t start, uintptr_t end)
+int ps_attached(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	static const struct ps_filter nothing = {
 		.mask = WWK_PAGE_IS_WPALLOWED,
@@ -313,26 +348,24 @@ static int ps_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end
 	return 0;
 }
 
-static int drop(const struct range *r, uintptr_t start, size_t len)
+static int drop(const struct mapping *m)
 {
+	size_t len = m->end - m->start;
 	int n;
 
-	if (r->kind == MAPPING_SHARED)
-		return sys_madvise(start, len, MADV_REMOVE);
-	n = sys_madvise(start, len, MADV_DONTNEED);
-	return n == -EINVAL ? sys_madvise(start, len, MADV_DONTNEED_LOCKED) : n;
+	if (m->kind == MAPPING_SHARED)
+		return sys_madvise(m->start, len, MADV_REMOVE);
+	n = sys_madvise(m->start, len, MADV_DONTNEED);
+	return n == -EINVAL ? sys_madvise(m->start, len, MADV_DONTNEED_LOCKED) : n;
 }
 
-static int ps_discard(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
+static int ps_discard(struct ww *w, struct range *r, const struct mapping *m)
 {
-	int n = drop(r, start, end - start);
+	int n = drop(m);
 
-	/* Holes in the range, which hold nothing to drop. */
-	if (n == -ENOMEM)
-		n = 0;
 	if (n < 0)
-		return -ENOTSUP;
-	return r->mode == PS_ARMED ? arm_untouched(w, start, end) : 0;
+		return n == -ENOMEM ? n : -ENOTSUP;
+	return r->mode == PS_ARMED ? arm_untouched(w, r, m->start, m->end) : 0;
 }
 
 const struct backend_ops backend_pagemap_scan = {

@@ -10,7 +10,7 @@ static const uint64_t known_guarantees = WW_EXACT | WW_ATOMIC_RESET | WW_RANGED_
 					 WW_KERNEL_WRITES | WW_NO_SIGNAL_HANDLER | WW_NO_THREAD |
 					 WW_SURVIVES_FORK;
 
-/* A wish whose name is NULL is for the first usable backend. */
+/* What ww_new() is asked for: no backend at all, only this one, or, with neither, the first. */
 struct wish {
 	bool none;
 	const struct backend *only;
@@ -43,7 +43,8 @@ static int read_options(const struct ww_options *given, struct wish *wish)
 	if (given) {
 		size_t size = given->size;
 
-		if (size < sizeof(size))
+		/* No member is cut in two. */
+		if (size < sizeof(size) || size % sizeof(size))
 			return -EINVAL;
 		if (size > sizeof(options)) {
 			if (!all_zero((const unsigned char *)given + sizeof(options),
@@ -87,10 +88,10 @@ static int try_backend(struct ww *w, const struct backend *backend, const struct
 	return backend->ops->open(w, why);
 }
 
-/* The shortage of something ordinary is what the caller can mend, so it is what ww_new() tells. */
-static int worse(int a, int b)
+/* What the caller can mend, as against what this machine does not have. */
+static bool is_shortage(int error)
 {
-	return a == -ENOMEM || a == -EMFILE || a == -ENFILE ? a : b;
+	return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
 }
 
 static int choose(struct ww *w, const struct wish *wish)
@@ -113,7 +114,8 @@ static int choose(struct ww *w, const struct wish *wish)
 			return 0;
 		}
 		refuse(w, b, r, why);
-		result = worse(result, r);
+		if (is_shortage(r) && !is_shortage(result))
+			result = r;
 	}
 	return result;
 }
@@ -136,28 +138,32 @@ static int make_guard(struct ww *w)
 	return 0;
 }
 
-static struct ww *allocate(void)
+static int allocate(struct ww **out)
 {
 	struct ww *w = malloc(sizeof(*w));
+	int r;
 
 	if (!w)
-		return NULL;
+		return -ENOMEM;
 	/* Not calloc: the result vectors have to be backed by pages from the start. */
 	memset(w, 0, sizeof(*w));
 	w->maps.file = w->uffd = w->pagemap = SYS_NO_FILE;
 	w->page_size = sys_page_size();
 	w->page_shift = (unsigned)__builtin_ctzl(w->page_size);
 	registry_init(&w->registry);
-	return w;
+	r = make_guard(w);
+	if (r < 0)
+		free(w);
+	else
+		*out = w;
+	return r;
 }
 
 static void dispose(struct ww *w)
 {
 	registry_destroy(&w->registry);
-	if (w->guard) {
-		pthread_mutex_destroy(&w->guard->lock);
-		sys_munmap(w->guard, w->page_size);
-	}
+	pthread_mutex_destroy(&w->guard->lock);
+	sys_munmap(w->guard, w->page_size);
 	free(w);
 }
 
@@ -177,14 +183,11 @@ int ww_new(struct ww **out, const struct ww_options *options)
 		return -EINVAL;
 	*out = NULL;
 	r = read_options(options, &wish);
+	if (r == 0)
+		r = allocate(&w);
 	if (r < 0)
 		return r;
-	w = allocate();
-	if (!w)
-		return -ENOMEM;
-	r = make_guard(w);
-	if (r == 0)
-		r = choose(w, &wish);
+	r = choose(w, &wish);
 	if (r < 0) {
 		dispose(w);
 		return r;
@@ -213,7 +216,8 @@ static int begin_anew(struct ww *w)
 	ops->close(w);
 	r = ops->open(w, &why);
 	if (r < 0)
-		return r == -ENOMEM || r == -EMFILE || r == -ENFILE ? r : -ENOTSUP;
+		return is_shortage(r) ? r : -ENOTSUP;
+	w->registry.count = w->registry.bytes = 0;
 	for (struct range *p = registry_first(&w->registry, 0); p; p = range_next(p)) {
 		struct range *next = range_next(p);
 
@@ -221,6 +225,8 @@ static int begin_anew(struct ww *w)
 		if (next && next->start < p->end)
 			p->end = next->start;
 		p->fresh = false;
+		w->registry.count++;
+		w->registry.bytes += p->end - p->start;
 		/* What cannot be tracked here is found by the next query of it: -ESTALE. */
 		p->all_written = ops->attach(w, p->start, p->end) < 0 ||
 				 ops->arm_written(w, p) < 0;
@@ -247,9 +253,23 @@ void context_leave(struct ww *w)
 	pthread_mutex_unlock(&w->guard->lock);
 }
 
-void context_lost(struct ww *w)
+bool context_lost(struct ww *w, const struct sys_file *file)
 {
+	if (sys_is_open(file))
+		return false;
 	w->guard->alive = 0;
+	return true;
+}
+
+int context_settle(struct ww *w, struct range *range)
+{
+	int r = 0;
+
+	if (range->all_written)
+		r = w->backend->ops->settle(w, range->start, range->end);
+	if (r == 0)
+		range->all_written = false;
+	return r;
 }
 
 int context_pages(const struct ww *w, const void *addr, size_t len, uintptr_t *start,
@@ -305,11 +325,10 @@ int ww_probe(const struct ww_options *options, struct ww_info *out)
 
 	if (r == 0)
 		r = read_options(options, &wish);
+	if (r == 0)
+		r = allocate(&w);
 	if (r < 0)
 		return r;
-	w = allocate();
-	if (!w)
-		return -ENOMEM;
 	choose(w, &wish);
 	fill_info(w, &info);
 	if (w->backend)

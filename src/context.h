@@ -47,17 +47,19 @@ struct guard {
  *               only once
  */
 struct ww {
+	/* What every query reads, together. */
 	struct guard *guard;
 	const struct backend *backend;
-	struct registry registry;
-	struct maps maps;
-	struct sys_file uffd;
-	struct sys_file pagemap;
 	size_t page_size;
 	unsigned page_shift;
 	bool no_holes;
-	uint64_t guard_pages;
 	bool join_gaps;
+	uint64_t guard_pages;
+	struct sys_file pagemap;
+	struct registry registry;
+
+	struct sys_file uffd;
+	struct maps maps;
 	size_t refusal_count;
 	struct ww_refusal refusals[WW_MAX_REFUSALS];
 	struct wwk_page_region regions[WW_REGIONS];
@@ -67,8 +69,13 @@ struct ww {
 /* Takes the lock, after beginning anew in a child; on an error the lock is not held. */
 int context_enter(struct ww *w);
 void context_leave(struct ww *w);
-/* The host closed our descriptors: the next call begins anew, as in a child. Lock held. */
-void context_lost(struct ww *w);
+/*
+ * For when a call on a descriptor failed: true if the host closed it, and then the next call on the
+ * context begins anew, as in a child. Lock held.
+ */
+bool context_lost(struct ww *w, const struct sys_file *file);
+/* Lets the backend take over the mark that all of the range is written. Lock held. */
+int context_settle(struct ww *w, struct range *range);
 
 /* The whole pages that hold [addr, addr + len); -EINVAL. */
 int context_pages(const struct ww *w, const void *addr, size_t len, uintptr_t *start,

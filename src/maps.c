@@ -21,8 +21,11 @@ static long query(const struct maps *maps, uintptr_t addr, struct wwk_procmap_qu
 int maps_open(struct maps *maps)
 {
 	struct wwk_procmap_query q;
-	int r = sys_open(&maps->file, "/proc/thread-self/maps", 0);
+	/* Not thread-self at first: that one ends with the thread that opened it. */
+	int r = sys_open(&maps->file, "/proc/self/maps", 0);
 
+	if (r < 0)
+		r = sys_open(&maps->file, "/proc/thread-self/maps", 0);
 	if (r < 0)
 		return r;
 	maps->text_only = query(maps, (uintptr_t)&q, &q) < 0;

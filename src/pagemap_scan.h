@@ -52,6 +52,9 @@ int ps_attach(struct ww *w, uintptr_t start, uintptr_t end);
 int ps_detach(struct ww *w, uintptr_t start, uintptr_t end);
 int ps_protect(struct ww *w, uintptr_t start, uintptr_t end);
 int ps_unprotect(struct ww *w, uintptr_t start, uintptr_t end);
+int ps_settle(struct ww *w, uintptr_t start, uintptr_t end);
+/* 1 if all that is mapped there is registered for asynchronous write-protection, 0 if not. */
+int ps_attached(struct ww *w, uintptr_t start, uintptr_t end);
 int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
 	    struct sink *sink);
 

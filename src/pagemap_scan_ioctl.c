@@ -3,20 +3,14 @@
 
 #include "pagemap_scan.h"
 
+/* So few are nearer on the stack, for callers that ask for single pages. */
+#define FEW_REGIONS 4
+
 static int map_error(struct ww *w, long error)
 {
-	switch (error) {
-	case -EPERM:
+	if (context_lost(w, &w->pagemap) || error == -EPERM)
 		return -ESTALE;
-	case -ENOMEM:
-		return -ENOMEM;
-	case -EBADF:
-	case -ENOTTY:
-		context_lost(w);
-		return -ESTALE;
-	default:
-		return -EIO;
-	}
+	return error == -ENOMEM ? -ENOMEM : -EIO;
 }
 
 /* One call into v and from there to the sink; returns the number of pages, *n that of regions. */
@@ -80,5 +74,10 @@ long ps_regions_into(struct ww *w, const struct ps_filter *filter, uintptr_t sta
 	size_t max = least(WW_REGIONS, sink_room_runs(sink), (end - start) >> w->page_shift);
 	size_t n = 0;
 
+	if (max <= FEW_REGIONS) {
+		struct wwk_page_region few[FEW_REGIONS] = {{0}};
+
+		return scan(w, filter, start, end, few, max, sink, &n, next);
+	}
 	return scan(w, filter, start, end, w->regions, max, sink, &n, next);
 }

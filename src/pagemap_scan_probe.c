@@ -5,7 +5,7 @@
 
 #include "pagemap_scan.h"
 
-/* Two page tables' worth, one for each mode. */
+/* For each mode, what one page table maps where pages have 4 KiB. */
 #define HALF ((uintptr_t)1 << 21)
 
 /*

@@ -94,21 +94,12 @@ int ps_attach(struct ww *w, uintptr_t start, uintptr_t end)
 	};
 	long r = sys_ioctl(w->uffd.fd, WWK_UFFDIO_REGISTER, &reg);
 
-	switch (r) {
-	case 0:
-		break;
-	case -EPERM:
-		return -EACCES;
-	case -EBUSY:
-	case -ENOMEM:
-		return (int)r;
-	case -EBADF:
-	case -ENOTTY:
-		context_lost(w);
+	if (r < 0 && context_lost(w, &w->uffd))
 		return -ESTALE;
-	default:
-		return -ENOTSUP;
-	}
+	if (r == -EPERM)
+		return -EACCES;
+	if (r < 0)
+		return r == -EBUSY || r == -ENOMEM ? (int)r : -ENOTSUP;
 	/* Only huge pages of hugetlbfs lack UFFDIO_ZEROPAGE, and not every way to ask for the kind
 	 * of a mapping knows them. */
 	if (!(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_NR)) ||
@@ -119,7 +110,10 @@ int ps_attach(struct ww *w, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
-/* Calls an ioctl for each mapping in [start, end), where one for all of it was refused. */
+/*
+ * Calls an ioctl for each mapping in [start, end) that is tracked, where one for all of it cannot
+ * be: -ENOENT if some is not, but another error is told before that one.
+ */
 static int for_mappings(struct ww *w, uintptr_t start, uintptr_t end, unsigned long request,
 			uint64_t mode)
 {
@@ -133,12 +127,17 @@ static int for_mappings(struct ww *w, uintptr_t start, uintptr_t end, unsigned l
 		if (r == -ENOENT || (r == 0 && m.start >= end))
 			break;
 		if (r < 0)
-			return r;
+			return context_lost(w, &w->maps.file) ? -ESTALE : -EIO;
 		wp.range.start = m.start > start ? m.start : start;
 		wp.range.len = (m.end < end ? m.end : end) - wp.range.start;
-		/* Both arguments begin with the range. */
-		r = (int)sys_ioctl(w->uffd.fd, request, &wp);
-		if (r < 0)
+		/* The kernel would do it to the memory of any other userfaultfd, too. */
+		r = ps_attached(w, wp.range.start, wp.range.start + wp.range.len);
+		if (r == 0)
+			r = -ENOENT;
+		if (r > 0)
+			/* Both arguments begin with the range. */
+			r = (int)sys_ioctl(w->uffd.fd, request, &wp);
+		if (r < 0 && (result == 0 || result == -ENOENT))
 			result = r;
 	}
 	return result;
@@ -169,11 +168,9 @@ static int write_protect(struct ww *w, uintptr_t start, uintptr_t end, uint64_t 
 	/* Something in the range is not mapped, or not registered. */
 	if (r == -ENOENT)
 		r = for_mappings(w, start, end, WWK_UFFDIO_WRITEPROTECT, mode);
-	if (r == -EBADF || r == -ENOTTY)
-		context_lost(w);
-	if (r == -ENOENT || r == -EBADF || r == -ENOTTY)
-		return -ESTALE;
-	return r == 0 || r == -ENOMEM ? (int)r : -EIO;
+	if (r == 0 || r == -ENOMEM)
+		return (int)r;
+	return r == -ENOENT || context_lost(w, &w->uffd) ? -ESTALE : -EIO;
 }
 
 int ps_protect(struct ww *w, uintptr_t start, uintptr_t end)
@@ -184,4 +181,17 @@ int ps_protect(struct ww *w, uintptr_t start, uintptr_t end)
 int ps_unprotect(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	return write_protect(w, start, end, 0);
+}
+
+/* What is not registered any more needs no mark: scans of it fail until it is repaired, and then
+ * it counts as written. */
+int ps_settle(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	int r = ps_attached(w, start, end);
+
+	if (r > 0)
+		return ps_unprotect(w, start, end);
+	if (r == 0)
+		r = for_mappings(w, start, end, WWK_UFFDIO_WRITEPROTECT, 0);
+	return r == -ENOENT ? 0 : r;
 }

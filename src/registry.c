@@ -103,8 +103,10 @@ void registry_remove(struct registry *reg, struct range *r)
 	link_t *links[REGISTRY_LEVELS];
 
 	find_links(reg, r->start, links);
+	/* A fork may have caught the range with some of its levels not linked. */
 	for (int level = r->levels - 1; level >= 0; level--)
-		publish(links[level], r->next[level]);
+		if (*links[level] == r)
+			publish(links[level], r->next[level]);
 	reg->count--;
 	reg->bytes -= r->end - r->start;
 	free(r);
@@ -141,8 +143,8 @@ struct range *registry_isolate(struct registry *reg, struct range *r, uintptr_t 
 
 static bool alike(const struct range *a, const struct range *b)
 {
-	return a->end == b->start && a->mode == b->mode && a->kind == b->kind &&
-	       a->flags == b->flags && !a->all_written && !b->all_written;
+	return a->end == b->start && a->mode == b->mode && a->flags == b->flags &&
+	       !a->all_written && !b->all_written;
 }
 
 void registry_merge(struct registry *reg, uintptr_t start, uintptr_t end)

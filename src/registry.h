@@ -7,14 +7,13 @@
  *
  * A child may be forked by one thread while another one changes the list, and must find it whole.
  * Every change is therefore published by single pointer stores, lowest level first on the way in
- * and last on the way out: each state in between is a valid list that covers what it covered.
+ * and last on the way out: each state in between can be searched and changed, and covers what was
+ * covered.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "maps.h"
 
 #define REGISTRY_LEVELS 12
 
@@ -23,7 +22,6 @@
  * @start:       first address, page aligned
  * @end:         address behind it, page aligned
  * @flags:       what ww_watch() was given
- * @kind:        what is mapped there
  * @mode:        the backend's way of watching it
  * @all_written: every page counts as written until the backend could bring that into its own state
  * @fresh:       added by the ww_watch() call that is running
@@ -34,7 +32,6 @@ struct range {
 	uintptr_t start;
 	uintptr_t end;
 	unsigned flags;
-	enum mapping_kind kind;
 	unsigned char mode;
 	bool all_written;
 	bool fresh;

@@ -37,8 +37,9 @@ static bool put_nothing(struct sink *sink, const struct wwk_page_region *v, size
 static bool put_pages(struct sink *sink, const struct wwk_page_region *v, size_t n,
 		      struct check *check)
 {
-	void **out = sink->list.pages + sink->count, **behind = sink->list.pages + sink->room;
 	const uintptr_t step = (uintptr_t)1 << sink->page_shift;
+	void **out = sink->list.pages + sink->count;
+	size_t left = sink->room - sink->count;
 
 	for (size_t i = 0; i < n; i++) {
 		uintptr_t page = v[i].start;
@@ -46,8 +47,9 @@ static bool put_pages(struct sink *sink, const struct wwk_page_region *v, size_t
 
 		if (!plausible(check, &v[i]))
 			return false;
-		if (pages > (size_t)(behind - out))
-			pages = (size_t)(behind - out);
+		if (pages > left)
+			pages = left;
+		left -= pages;
 		for (; pages; pages--, page += step)
 			*out++ = (void *)page;
 	}

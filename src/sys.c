@@ -58,13 +58,18 @@ int sys_userfaultfd(struct sys_file *file, int flags)
 							   flags | O_CLOEXEC | O_NONBLOCK)));
 }
 
-/* Leaves a descriptor alone that the host closed and reused for a file of its own. */
-void sys_close(struct sys_file *file)
+bool sys_is_open(const struct sys_file *file)
 {
 	struct stat st;
 
-	if (file->fd >= 0 && fstat(file->fd, &st) == 0 && st.st_dev == file->dev &&
-	    st.st_ino == file->ino)
+	return file->fd >= 0 && fstat(file->fd, &st) == 0 && st.st_dev == file->dev &&
+	       st.st_ino == file->ino;
+}
+
+/* Leaves a descriptor alone that the host closed and reused for a file of its own. */
+void sys_close(struct sys_file *file)
+{
+	if (sys_is_open(file))
 		raw_close(file->fd);
 	*file = SYS_NO_FILE;
 }

@@ -8,6 +8,7 @@
  * standard descriptors must not print into ours.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,6 +26,8 @@ int sys_open(struct sys_file *file, const char *path, int flags);
 int sys_userfaultfd(struct sys_file *file, int flags);
 int sys_adopt(struct sys_file *file, int fd);
 void sys_close(struct sys_file *file);
+/* Whether the number still stands for the file that was opened. */
+bool sys_is_open(const struct sys_file *file);
 
 long sys_ioctl(int fd, unsigned long request, void *arg);
 ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset);

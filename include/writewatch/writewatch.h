@@ -132,8 +132,9 @@ enum ww_option_flags {
 
 /**
  * struct ww_options - for ww_new(); set unused members to zero
- * @size:     sizeof(struct ww_options). A smaller, older struct is taken as if the missing members
- *            were zero; a larger, newer one is taken if what this version does not know is zero.
+ * @size:     sizeof(struct ww_options). A smaller, older struct, which ends behind one of the
+ *            members, is taken as if the others were zero; a larger, newer one is taken if what this
+ *            version does not know is zero.
  * @backend:  NULL or "auto": the first usable one; or the name of the only one to try:
  *            "pagemap-scan", "uffd", "mprotect", "soft-dirty". "off": none, ww_new() fails.
  *            The environment variable WRITEWATCH_BACKEND, with the same values, overrides this,
@@ -245,15 +246,20 @@ WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
  * memory and mapped it anew, or moved it with mremap(2), the kernel has stopped watching: those
  * pages are watched again and count as written. %WW_DISCARDS can be added this way, not removed.
  *
- * Should the program remove a mapping for good, it calls ww_unwatch(), best before munmap(2).
+ * When the program removes a mapping for good, it calls ww_unwatch() before another context, or
+ * another userfaultfd of the program, gets memory at the same address: the kernel could not tell
+ * the two watchers apart, and one would reset what the other has not seen.
  *
- * Return: 0, or, with nothing changed except repairs already made,
+ * Return: 0, or, with nothing changed except repairs and %WW_DISCARDS already made,
  *   -EINVAL   @len is 0, the range wraps or leaves user space, unknown flags
  *   -EFAULT   part of the range is not mapped
- *   -ENOTSUP  part of it is huge pages of hugetlbfs or another mapping that cannot be watched
+ *   -ENOTSUP  part of it is huge pages of hugetlbfs or another mapping that cannot be watched;
+ *             or %WW_DISCARDS on a kernel that does not report every dropped page (before the fixes
+ *             of July 2026: 6.12.103 and their like)
  *   -EACCES   part of it is a shared mapping of a file opened for reading only
  *   -EBUSY    part of it is watched by another context or belongs to another userfaultfd
  *   -ENOMEM   no memory, page tables, address space or map count
+ *   -EIO      the kernel answered what it never should
  *   -EMFILE, -ENFILE, -ENOTSUP  in a child: could not begin anew
  * Since: 0.1
  */
@@ -288,8 +294,9 @@ WW_PUBLIC int ww_unwatch(struct ww *w, void *addr, size_t len);
  * @count: [in,out] in: room in @pages, not 0, ignored when counting; out: how many were written
  *
  * A result that fills the room may not be all of it: ask again. With %WW_RESET ask for the same
- * range, without it for the range behind the last page returned. Whoever asks for a whole range
- * with room for all its pages never needs to.
+ * range, without it for the range behind the last page returned, if one is left (with %WW_ACROSS,
+ * -ENOENT says that nothing watched is left). Whoever asks for a whole range with room for all its
+ * pages never needs to.
  *
  * The range must be watched without gaps unless %WW_ACROSS is given. Where the program removed a
  * mapping and put none in its place there is nothing to report, and no error.
@@ -354,8 +361,8 @@ WW_PUBLIC int ww_reset(struct ww *w, void *addr, size_t len);
  * the last reset, or through another mapping. Content does not change. Empty writable pages in the
  * range may be allocated.
  *
- * Return: 0, or -EINVAL, -ENOENT, -ESTALE, -ENOMEM, -EMFILE, -ENFILE, -ENOTSUP as ww_get(). On an
- * error more may have been marked than asked, or part of it.
+ * Return: 0, or -EINVAL, -ENOENT, -ESTALE, -ENOMEM, -EIO, -EMFILE, -ENFILE, -ENOTSUP as ww_get(). On
+ * an error more may have been marked than asked, or part of it.
  * Since: 0.1
  */
 WW_PUBLIC int ww_mark(struct ww *w, void *addr, size_t len);
