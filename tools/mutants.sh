@@ -52,16 +52,17 @@ mutant 'lazy with huge pages' $backend 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{M
 mutant 'a huge zero page is a hole' $backend 's/^\t       region->categories & WWK_PAGE_IS_HUGE;/\t       0;/' pitfalls-lazy
 mutant 'lazy with merging' $backend 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_NOHUGEPAGE}/' pitfalls-lazy
 mutant 'lazy on populated memory' $backend 's/r->mode = armed == r->start ? PS_LAZY : PS_ARMED;/r->mode = PS_LAZY;/' pitfalls-lazy
-mutant 'lazy on shared memory' $backend 's/r->kind == MAPPING_PRIVATE_ANON && //' conformance pitfalls-kernels
+mutant 'lazy on shared memory' $backend 's/kind == MAPPING_PRIVATE_ANON && //' conformance pitfalls-kernels
 mutant 'lazy with discards' $backend 's/ && !(r->flags & WW_DISCARDS))/)/' conformance
 mutant 'everything armed' $backend 's/n = plan(w, r);/;/' pitfalls-lazy
 mutant 'small parts are not armed' $backend 's/from - armed >= lazy_hole(w)/from - armed >= 0/' pitfalls-lazy
 mutant 'require present' $backend 's/WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,/WWK_PAGE_IS_PRESENT,/' pitfalls-swap
 mutant 'the zero page counts' $backend 's/\.inverted = WWK_PAGE_IS_PFNZERO | w->guard_pages,/.inverted = w->guard_pages,/; s/\.mask = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO |/.mask = WWK_PAGE_IS_WRITTEN |/' pitfalls-lazy
-mutant 'promote by protecting it all' $backend 's/arm_untouched(w, r->start, r->end) == 0) {/ps_protect(w, r->start, r->end) == 0) {/' pitfalls-lazy pitfalls-scan
+mutant 'promote by protecting it all' $backend 's/arm_untouched(w, r, r->start, r->end) == 0) {/ps_protect(w, r->start, r->end) == 0) {/' pitfalls-lazy pitfalls-scan
 mutant 'promoting uses the list of a query' $backend '/^static size_t count_populated/,/^}/s/w->regions/w->list/' pitfalls-lazy
-mutant 'promote without the zero pages' $backend 's/i < sizeof(untouched) \/ sizeof(\*untouched)/i < 1/' pitfalls-lazy
-mutant 'promote without the holes' $backend 's/for (size_t i = 0; i < sizeof(untouched)/for (size_t i = 1; i < sizeof(untouched)/' pitfalls-lazy
+mutant 'promote without the zero pages' $backend 's/n = arm_zero_pages(w, start, end);/n = 0;/' pitfalls-lazy
+mutant 'promote without the holes' $backend 's/int n = arm_holes(w, start, end);/int n = 0;/' pitfalls-lazy
+mutant 'writes into holes are not looked for' $backend 's/int r = whole ? release_raced.*/int r = whole ? 0 : 0;/' pitfalls-races
 mutant 'reset by protecting' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset.*/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC; if (reset) ps_protect(w, start, end);/' pitfalls-scan
 mutant 'vec NULL' $scan 's/\.vec_len = max,/.vec_len = 0,/; s/\.vec = (uintptr_t)v,/.vec = 0,/' pitfalls-scan
 mutant 'accept every version' src/pagemap_scan_probe.c 's/return major == 6 .*/return false;/' pitfalls-kernels
@@ -72,14 +73,14 @@ mutant 'hugetlb is fine' $uffd 's/if (!(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_
 mutant 'fork goes unnoticed' src/context.c 's/MADV_WIPEONFORK/MADV_DOFORK/' pitfalls-fork
 mutant 'the child is clean' src/context.c 's/ops->arm_written(w, p) < 0;/ops->arm(w, p) < 0;/' pitfalls-fork
 mutant 'the child detaches' src/context.c 's/if (w->guard->alive)/if (1)/' pitfalls-fork
-mutant 'close whatever it is' src/sys.c 's/st.st_dev == file->dev/1/; s/st.st_ino == file->ino/1/' pitfalls-fork badinput
+mutant 'close whatever it is' src/sys.c '/^bool sys_is_open/,/^}/!b; s/st.st_dev == file->dev/1/; s/st.st_ino == file->ino/1/' pitfalls-fork badinput
 mutant 'descriptors where they fall' src/sys.c 's/if (fd <= STDERR_FILENO) {/if (0) {/' badinput
 mutant 'repair arms clean' src/api_watch.c 's/r = ops->arm_written(w, range);/r = ops->arm(w, range);/' pitfalls-remap
 mutant 'watching again resets' src/api_watch.c 's/if (!(flags & WW_DISCARDS) || range->flags & WW_DISCARDS)/w->backend->ops->arm(w, range); if (1)/' conformance
 mutant 'a failed watch keeps its pieces' src/api_watch.c 's/if (range->fresh) {/if (0) {/' badinput
 mutant 'mark does nothing' $backend 's/return ps_unprotect(w, start, end);/return 0;/' conformance
 mutant 'mark cannot populate' $backend 's/if (end - start > table_span(w) ||/if (1 ||/' pitfalls-lazy
-mutant 'discard keeps the state' $backend 's/return r->mode == PS_ARMED ? arm_untouched(w, start, end) : 0;/return 0;/' conformance
+mutant 'discard keeps the state' $backend 's/return r->mode == PS_ARMED ? arm_untouched(w, r, m->start, m->end) : 0;/return 0;/' conformance
 mutant 'wrapping ranges' src/context.c 's/(last | mask) == UINTPTR_MAX)/0)/; s/__builtin_add_overflow(first, len - 1, &last)/((last = first + len - 1), 0)/' badinput
 mutant 'no need to be covered' src/api_query.c 's/return registry_reaches(first, q->start, q->end) ? first : NULL;/return first;/' badinput conformance
 mutant 'ranges are not joined' src/sink.c 's/if (!count || v\[i\].start != last_end) {/if (1) {/' conformance sink

@@ -5,9 +5,11 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -250,7 +252,7 @@ Test(process, not_dumpable)
 }
 
 /* closefrom(3) by a host that becomes a daemon: an error or a report too many, never one less. */
-static int host_closed_ours(void)
+static int host_reused_ours(bool by_pipes)
 {
 	char *p = map_private(PAGES * PAGE);
 	int pipes[8][2];
@@ -260,6 +262,9 @@ static int host_closed_ours(void)
 	CHECK(ww_watch(w, p, PAGES * PAGE, 0) == 0);
 	p[PAGE] = 1;
 	syscall(SYS_close_range, 3, ~0u, 0);
+	/* These do not even say that they are no such thing: ioctl on them is EINVAL. */
+	for (int i = 0; i < 8 && !by_pipes; i++)
+		CHECK(epoll_create1(0) >= 0);
 	for (int i = 0; i < 8; i++)
 		CHECK(pipe(pipes[i]) == 0);
 	p[2 * PAGE] = 1;
@@ -272,6 +277,16 @@ static int host_closed_ours(void)
 	for (int i = 0; i < 8; i++)
 		CHECK(write(pipes[i][1], "x", 1) == 1);
 	return 0;
+}
+
+static int host_closed_ours(void)
+{
+	return host_reused_ours(true);
+}
+
+static int host_closed_ours_for_others(void)
+{
+	return host_reused_ours(false);
 }
 
 static int host_closed_ours_then_watches(void)
@@ -294,5 +309,6 @@ static int host_closed_ours_then_watches(void)
 Test(process, descriptors_closed_by_the_host)
 {
 	in_child(host_closed_ours);
+	in_child(host_closed_ours_for_others);
 	in_child(host_closed_ours_then_watches);
 }

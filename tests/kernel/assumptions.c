@@ -29,9 +29,12 @@ static void begin(void)
 
 	leaks_begin();
 	uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | WWK_UFFD_USER_MODE_ONLY);
-	if (uffd < 0)
-		uffd = (int)ioctl(open("/dev/userfaultfd", O_RDWR | O_CLOEXEC),
-				  WWK_USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+	if (uffd < 0) {
+		int device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+
+		uffd = (int)ioctl(device, WWK_USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+		close(device);
+	}
 	cr_assert_geq(uffd, 0);
 	cr_assert_eq(ioctl(uffd, WWK_UFFDIO_API, &api), 0);
 	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);

@@ -79,6 +79,8 @@ static void fork_by(struct oracle *o, pid_t (*start)(void))
 		oracle_fail(o, "pipe failed");
 	pid = start();
 	if (pid == 0) {
+		/* Or it would wait for ever, should the parent fail first. */
+		close(gate[1]);
 		if (read(gate[0], &byte, 1) != 1)
 			_exit(CHILD_ERROR);
 		_exit(child(o));

@@ -46,6 +46,25 @@ void op_store(struct oracle *o)
 	oracle_log(o, r, 0, 0);
 }
 
+/* Pages with clean ones between them: more runs than one answer of the kernel has room for. */
+void op_store_comb(struct oracle *o)
+{
+	struct range r = o->regions[rng_below(&o->rng, o->region_count)];
+	size_t step = 2 + rng_below(&o->rng, 3);
+
+	oracle_log(o, r, step, 0);
+	if (r.count > 1500 * step) {
+		r.first += rng_below(&o->rng, r.count - 1500 * step);
+		r.count = 1500 * step;
+	}
+	for (size_t i = r.first; i < r.first + r.count; i += step) {
+		if (!all_prot(o, (struct range){i, 1}, RW))
+			continue;
+		page_write(page_at(o, i), o->pages[i].word);
+		page_stored(o, i);
+	}
+}
+
 void op_store_same(struct oracle *o)
 {
 	struct range r = writable_run(o, 3);

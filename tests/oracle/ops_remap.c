@@ -95,10 +95,8 @@ void op_move_over(struct oracle *o)
 	now_stale(o, r);
 }
 
-/* A region begins anew: without this, a lazily watched one would be full before long. */
-void op_renew(struct oracle *o)
+static void renew(struct oracle *o, struct range r)
 {
-	struct range r = o->regions[rng_below(&o->rng, o->region_count)];
 	bool unwatch_first = rng_one_in(&o->rng, 2);
 
 	oracle_log(o, r, unwatch_first, 0);
@@ -109,5 +107,22 @@ void op_renew(struct oracle *o)
 	for (size_t i = r.first; i < r.first + r.count; i++)
 		o->pages[i].watched = false;
 	map_fresh(o, r);
+	/* What was only read holds a zero page when it is watched, maybe a huge one. */
+	for (size_t i = rng_below(&o->rng, 4); i > 0; i--)
+		page_read(page_at(o, r.first + rng_below(&o->rng, r.count)));
 	mend(o, r);
+}
+
+/*
+ * A region begins anew: without this, a lazily watched one would be full before long. Now and then
+ * all of them, as neighbours that are watched alike are asked about together.
+ */
+void op_renew(struct oracle *o)
+{
+	size_t one = rng_below(&o->rng, o->region_count);
+	bool all = rng_one_in(&o->rng, 4);
+
+	for (size_t i = 0; i < o->region_count; i++)
+		if (all || i == one)
+			renew(o, o->regions[i]);
 }

@@ -127,6 +127,7 @@ void map_fresh(struct oracle *o, struct range r);
 
 /* ops_memory.c */
 void op_store(struct oracle *o);
+void op_store_comb(struct oracle *o);
 void op_store_same(struct oracle *o);
 void op_read(struct oracle *o);
 void op_write_file(struct oracle *o);

@@ -11,6 +11,7 @@ static const struct {
 	size_t weight;
 } operations[] = {
 	{"store", op_store, 3000},
+	{"store comb", op_store_comb, 25},
 	{"store same value", op_store_same, 600},
 	{"read", op_read, 1500},
 	{"read from file", op_write_file, 250},

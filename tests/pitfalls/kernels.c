@@ -126,6 +126,30 @@ Test(kernels, denied_userfaultfd_names_the_filter)
 	expect_reason(-EMFILE, "descriptors");
 }
 
+Test(kernels, a_backend_asked_for_by_name_gives_the_same_errors)
+{
+	struct ww_options options = {.size = sizeof(options), .backend = "pagemap-scan"};
+	struct ww *w;
+
+	seam.fail_uffd = EPERM;
+	seam.fail_open_device = EACCES;
+	cr_assert_eq(ww_new(&w, &options), -ENOTSUP);
+	seam.fail_uffd = EMFILE;
+	cr_assert_eq(ww_new(&w, &options), -EMFILE);
+}
+
+Test(kernels, refused_registration_is_told)
+{
+	static const int errors[] = {ENOTTY, EINVAL, EPERM, EBUSY, EBADF};
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++) {
+		seam.fail_register = errors[i];
+		expect_reason(-ENOTSUP, "register");
+	}
+	seam.fail_register = ENOMEM;
+	expect_reason(-ENOMEM, "register");
+}
+
 Test(kernels, the_device_is_the_second_way_to_a_userfaultfd)
 {
 	struct ww *w;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <writewatch/writewatch.h>
 
 #include "leaks.h"
@@ -200,6 +201,28 @@ Test(remap, protection_changes_neither_set_nor_clear)
 		cr_assert_eq(count, 0);
 		cr_assert_eq(ww_unwatch(w, memory, PAGES * PAGE), 0);
 	}
+}
+
+/* What counts is what is mapped now, not what was when the watch began. */
+Test(remap, a_file_mapped_over_private_memory_is_not_discarded)
+{
+	int fd = memfd_of(8 * PAGE);
+	char *shared = map_fd(NULL, 8 * PAGE, MAP_SHARED, fd, 0);
+
+	memset(shared, 7, 8 * PAGE);
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+	memory[20 * PAGE] = 5;
+	map_fd(memory + 40 * PAGE, 8 * PAGE, MAP_PRIVATE, fd, 0);
+	cr_assert_eq(ww_discard(w, memory, PAGES * PAGE), -ESTALE);
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+	cr_assert_eq(ww_discard(w, memory, PAGES * PAGE), -ENOTSUP);
+	cr_assert_eq(memory[20 * PAGE], 5, "nothing was dropped");
+	map_fd(memory + 40 * PAGE, 8 * PAGE, MAP_SHARED, fd, 0);
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+	cr_assert_eq(ww_discard(w, memory, PAGES * PAGE), 0);
+	cr_assert(memory[20 * PAGE] == 0 && memory[41 * PAGE] == 0);
+	unmap(shared, 8 * PAGE);
+	close(fd);
 }
 
 Test(remap, two_contexts_do_not_share_memory_and_leave_each_other_alone)

@@ -34,6 +34,8 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 
 	if (request == WWK_PROCMAP_QUERY && seam.fail_procmap_query)
 		return -seam.fail_procmap_query;
+	if (request == WWK_UFFDIO_REGISTER && seam.fail_register)
+		return -seam.fail_register;
 	if (request == WWK_UFFDIO_WRITEPROTECT && seam.fail_protect)
 		return -seam.fail_protect;
 	seam.protects += request == WWK_UFFDIO_WRITEPROTECT;

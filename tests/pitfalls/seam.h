@@ -18,6 +18,7 @@ struct seam {
 	int fail_scan;
 	int fail_with;
 	/* Errors of whole calls; 0: none. */
+	int fail_register;
 	int fail_protect;
 	int fail_procmap_query;
 	int fail_uffd;

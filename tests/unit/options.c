@@ -55,6 +55,7 @@ Test(options, wrong_ones_are_refused)
 	cr_assert_eq(ww_new(NULL, NULL), -EINVAL);
 	cr_assert_eq(try(&(struct ww_options){.size = 0}), -EINVAL);
 	cr_assert_eq(try(&(struct ww_options){.size = sizeof(size_t) - 1}), -EINVAL);
+	cr_assert_eq(try(&(struct ww_options){.size = size - 4}), -EINVAL, "half a member");
 	cr_assert_eq(try(&(struct ww_options){.size = size, .required = 1u << 30}), -EINVAL);
 	cr_assert_eq(try(&(struct ww_options){.size = size, .flags = 1u << 30}), -EINVAL);
 	cr_assert_eq(try(&(struct ww_options){.size = size, .backend = "soft dirty"}), -EINVAL);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <writewatch/writewatch.h>
+
+#include "leaks.h"
+#include "pages.h"
+
+/*
+ * Writes that hit a range at the moment when what is empty in it gets armed. Where there is no page
+ * table the kernel protects what a thread wrote meanwhile along with the rest.
+ */
+
+#define PAGE ((size_t)4096)
+/* As much as one entry of the level above page tables spans: the larger the hole, the longer the
+ * moment. */
+#define PAGES ((size_t)262144)
+#define STORES 4000
+#define ROUNDS 12
+
+static struct ww *w;
+static char *memory;
+static bool stored[PAGES], reported[PAGES];
+static size_t first_page;
+static unsigned delay_us;
+static atomic_bool go;
+
+static void begin(void)
+{
+	leaks_begin();
+	cr_assert_eq(ww_new(&w, NULL), 0);
+	memory = map_reserve(PAGES * PAGE, PAGES * PAGE);
+	cr_assert_eq(mprotect(memory, PAGES * PAGE, PROT_READ | PROT_WRITE), 0);
+	memset(stored, 0, sizeof(stored));
+	memset(reported, 0, sizeof(reported));
+	go = false;
+}
+
+static void end(void)
+{
+	ww_free(w);
+	unmap(memory, PAGES * PAGE);
+	leaks_end_threads();
+}
+
+TestSuite(races, .init = begin, .fini = end, .timeout = 120);
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void *store(void *seed)
+{
+	unsigned state = *(unsigned *)seed;
+
+	while (!go)
+		;
+	for (uint64_t start = now_us(); now_us() - start < delay_us;)
+		;
+	for (int i = 0; i < STORES; i++) {
+		size_t page = first_page + (size_t)rand_r(&state) % (PAGES - first_page);
+
+		stored[page] = true;
+		page_write(memory + page * PAGE, (uint64_t)i + 1);
+	}
+	return NULL;
+}
+
+static void collect(unsigned flags)
+{
+	static void *pages[PAGES];
+	size_t count = PAGES;
+
+	cr_assert_eq(ww_get(w, memory, PAGES * PAGE, flags, pages, &count), 0);
+	for (size_t i = 0; i < count; i++)
+		reported[(size_t)((char *)pages[i] - memory) / PAGE] = true;
+}
+
+static void expect_all(int round)
+{
+	size_t lost = 0;
+
+	for (size_t i = first_page; i < PAGES; i++)
+		lost += stored[i] && !reported[i];
+	cr_assert_eq(lost, 0, "round %d: %zu written pages were lost", round, lost);
+}
+
+static void map_anew(void)
+{
+	cr_assert_eq(mmap(memory, PAGES * PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+		     memory);
+}
+
+static void race(int round, void (*arm)(void))
+{
+	unsigned seed = (unsigned)round;
+	pthread_t thread;
+
+	memset(stored, 0, sizeof(stored));
+	memset(reported, 0, sizeof(reported));
+	delay_us = (unsigned)round * 200;
+	cr_assert_eq(pthread_create(&thread, NULL, store, &seed), 0);
+	go = true;
+	arm();
+	pthread_join(thread, NULL);
+	go = false;
+	collect(WW_RESET);
+	expect_all(round);
+	cr_assert_eq(ww_unwatch(w, memory, PAGES * PAGE), 0);
+	map_anew();
+}
+
+static void add_discards(void)
+{
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, WW_DISCARDS), 0);
+}
+
+Test(races, asking_for_discards_loses_no_write)
+{
+	for (int round = 0; round < ROUNDS; round++) {
+		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+		race(round, add_discards);
+	}
+}
+
+static void query(void)
+{
+	collect(WW_RESET);
+}
+
+Test(races, becoming_dense_loses_no_write)
+{
+	first_page = PAGES / 2 + 64;
+	for (int round = 0; round < ROUNDS; round++) {
+		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+		memset(memory, 1, first_page * PAGE);
+		race(round, query);
+	}
+}
+
+static void remap_and_discard(void)
+{
+	cr_assert_eq(ww_discard(w, memory, first_page * PAGE), 0);
+}
+
+Test(races, discarding_the_neighbours_loses_no_write)
+{
+	first_page = PAGES / 2;
+	for (int round = 0; round < ROUNDS; round++) {
+		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, WW_DISCARDS), 0);
+		map_anew();
+		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, WW_DISCARDS), 0);
+		race(round, remap_and_discard);
+	}
+}
