@@ -73,8 +73,8 @@ mutant 'hugetlb is fine' $uffd 's/if (!(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_
 mutant 'fork goes unnoticed' src/context.c 's/MADV_WIPEONFORK/MADV_DOFORK/' pitfalls-fork
 mutant 'the child is clean' src/context.c 's/ops->arm_written(w, p) < 0;/ops->arm(w, p) < 0;/' pitfalls-fork
 mutant 'the child detaches' src/context.c 's/if (w->guard->alive)/if (1)/' pitfalls-fork
-mutant 'close whatever it is' src/sys.c '/^bool sys_is_open/,/^}/!b; s/st.st_dev == file->dev/1/; s/st.st_ino == file->ino/1/' pitfalls-fork badinput
-mutant 'descriptors where they fall' src/sys.c 's/if (fd <= STDERR_FILENO) {/if (0) {/' badinput
+mutant 'close whatever it is' src/sys.c '/^bool sys_is_open/,/^}/!b; s/st.st_dev == file->dev/1/; s/st.st_ino == file->ino/1/' pitfalls-fork badinput-process
+mutant 'descriptors where they fall' src/sys.c 's/if (fd <= STDERR_FILENO) {/if (0) {/' badinput-process
 mutant 'repair arms clean' src/api_watch.c 's/r = ops->arm_written(w, range);/r = ops->arm(w, range);/' pitfalls-remap
 mutant 'watching again resets' src/api_watch.c 's/if (!(flags & WW_DISCARDS) || range->flags & WW_DISCARDS)/w->backend->ops->arm(w, range); if (1)/' conformance
 mutant 'a failed watch keeps its pieces' src/api_watch.c 's/if (range->fresh) {/if (0) {/' badinput
