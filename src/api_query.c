@@ -16,26 +16,25 @@ struct query {
 };
 
 /* Takes in the neighbours that one scan can answer for together with first. */
-static struct span span_from(const struct ww *w, const struct query *q, struct range *first)
+static void span_from(const struct ww *w, const struct query *q, struct range *first,
+		      struct span *span)
 {
-	struct span span = {
-		.first = first,
-		.mode = first->mode,
-		.start = first->start > q->start ? first->start : q->start,
-		.end = first->end < q->end ? first->end : q->end,
-		.reset = q->reset,
-	};
 	uintptr_t gap = q->across && w->join_gaps ? SPAN_GAP : 0;
 	struct range *r = range_next(first);
 
+	span->first = first;
+	span->mode = first->mode;
+	span->start = first->start > q->start ? first->start : q->start;
+	span->end = first->end < q->end ? first->end : q->end;
+	span->reset = q->reset;
+	span->gaps = false;
 	while (r && r->start < q->end && r->mode == first->mode && !r->all_written &&
-	       r->start - span.end <= gap) {
-		span.gaps |= r->start != span.end;
-		span.end = r->end < q->end ? r->end : q->end;
+	       r->start - span->end <= gap) {
+		span->gaps |= r->start != span->end;
+		span->end = r->end < q->end ? r->end : q->end;
 		r = range_next(r);
 	}
-	span.behind = r;
-	return span;
+	span->behind = r;
 }
 
 /* The answers of a failed reset may be gone: all that it may have reset counts as written. */
@@ -58,14 +57,14 @@ static int walk(struct ww *w, const struct query *q, struct range *range, struct
 	int r = 0;
 
 	while (r == 0 && range && range->start < q->end) {
-		struct span span = {.behind = range};
+		struct span span;
 
 		r = context_settle(w, range);
-		if (r == 0) {
-			span = span_from(w, q, range);
-			r = span.gaps ? gaps_scan(w, &span, sink)
-				      : ops->scan(w, range, span.start, span.end, q->reset, sink);
-		}
+		if (r < 0)
+			break;
+		span_from(w, q, range, &span);
+		r = span.gaps ? gaps_scan(w, &span, sink)
+			      : ops->scan(w, range, span.start, span.end, q->reset, sink);
 		range = span.behind;
 	}
 	if (r < 0 && q->reset)

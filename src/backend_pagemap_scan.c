@@ -11,6 +11,9 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
+/* From here on a scan, which passes quickly over what is clean, costs less than protecting all. */
+#define RESET_BY_PROTECTING ((uintptr_t)8)
+
 /* What one page table maps and one huge page covers: 2 MiB where pages have 4 KiB. */
 static uintptr_t table_span(const struct ww *w)
 {
@@ -278,6 +281,10 @@ int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool 
 	size_t reported = 0;
 	long n;
 
+	/* Where nobody wants the answer, protecting a few pages is the shorter way. */
+	if (reset && sink->shape == SINK_NOTHING && r->mode == PS_ARMED &&
+	    end - start <= RESET_BY_PROTECTING << w->page_shift)
+		return ps_protect(w, start, end);
 	filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset ? WWK_PM_SCAN_WP_MATCHING : 0);
 	while (start < end && !sink_full(sink)) {
 		n = ps_regions_into(w, &filter, start, end, sink, &start);

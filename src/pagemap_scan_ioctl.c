@@ -4,7 +4,7 @@
 #include "pagemap_scan.h"
 
 /* So few are nearer on the stack, for callers that ask for single pages. */
-#define FEW_REGIONS 4
+#define FEW_REGIONS 2
 
 static int map_error(struct ww *w, long error)
 {

@@ -45,7 +45,7 @@ struct range *registry_first(const struct registry *reg, uintptr_t addr)
 {
 	const link_t *row = reg->head;
 
-	for (int level = REGISTRY_LEVELS - 1; level >= 0; level--)
+	for (int level = reg->top; level >= 0; level--)
 		while (row[level] && row[level]->end <= addr)
 			row = row[level]->next;
 	return row[0];
@@ -88,6 +88,8 @@ int registry_add(struct registry *reg, const struct range *like)
 		return -ENOMEM;
 	*r = *like;
 	r->levels = levels;
+	if (levels > reg->top + 1)
+		reg->top = levels - 1;
 	find_links(reg, r->start, links);
 	for (int level = 0; level < levels; level++) {
 		r->next[level] = *links[level];

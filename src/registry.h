@@ -43,6 +43,8 @@ struct range {
 
 struct registry {
 	struct range *head[REGISTRY_LEVELS];
+	/* No range ever reached higher: searches begin here. */
+	int top;
 	uint64_t random;
 	size_t count;
 	size_t bytes;
