@@ -30,6 +30,9 @@ static int watch_new(struct ww *w, uintptr_t start, uintptr_t end, unsigned flag
 {
 	int r = w->backend->ops->attach(w, start, end);
 
+	/* Special mappings of the kernel's are not for writing either, but in no file's name. */
+	if (r == -EACCES && kind != MAPPING_SHARED)
+		return -ENOTSUP;
 	if (r < 0)
 		return r;
 	r = arm_pieces(w, start, end, flags, kind);

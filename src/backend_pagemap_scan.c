@@ -4,6 +4,9 @@
 
 #include "pagemap_scan.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -172,6 +175,9 @@ static int arm_holes(struct ww *w, uintptr_t start, uintptr_t end)
 
 			if (r < 0)
 				return r;
+			/* Such a kernel only says that it did: let them be zero pages, then. */
+			if (w->no_holes)
+				sys_madvise(v[i].start, v[i].end - v[i].start, MADV_POPULATE_READ);
 		}
 		if (n < 0)
 			return n;
@@ -208,8 +214,12 @@ static int arm_untouched(struct ww *w, struct range *r, uintptr_t start, uintptr
 
 static int ps_add_discards(struct ww *w, struct range *r)
 {
-	int n = r->mode == PS_LAZY ? arm_untouched(w, r, r->start, r->end) : 0;
+	int n = 0;
 
+	if (w->no_holes)
+		return -ENOTSUP;
+	if (r->mode == PS_LAZY)
+		n = arm_untouched(w, r, r->start, r->end);
 	if (n == 0)
 		r->mode = PS_ARMED;
 	return n;
@@ -248,8 +258,9 @@ static void reconsider(struct ww *w, struct range *r, size_t reported)
 	size_t pages = (r->end - r->start) >> w->page_shift;
 
 	r->reported += reported;
-	/* Below one page table's worth, a range is too small for an opinion of its own. */
-	if (r->end - r->start < table_span(w) || r->reported < (r->look_at ? r->look_at : pages / 2))
+	/* Below one page table's worth, a range is too small for an opinion of its own; and where empty
+	 * pages have to be filled to be armed, lazy remains cheaper. */
+	if (w->no_holes || r->end - r->start < table_span(w) || r->reported < (r->look_at ? r->look_at : pages / 2))
 		return;
 	if (count_populated(w, r) >= pages / 2 && arm_untouched(w, r, r->start, r->end) == 0) {
 		r->mode = PS_ARMED;

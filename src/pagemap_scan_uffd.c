@@ -86,6 +86,17 @@ int ps_open(struct ww *w, const char **why)
 	return r;
 }
 
+static bool is_scanned(struct ww *w, uintptr_t page)
+{
+	static const struct ps_filter registered = {
+		.mask = WWK_PAGE_IS_WPALLOWED,
+		.returned = WWK_PAGE_IS_WPALLOWED,
+	};
+	uintptr_t next;
+
+	return ps_regions(w, &registered, page, page + w->page_size, w->regions, 1, &next) == 1;
+}
+
 int ps_attach(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	struct wwk_uffdio_register reg = {
@@ -100,6 +111,11 @@ int ps_attach(struct ww *w, uintptr_t start, uintptr_t end)
 		return -EACCES;
 	if (r < 0)
 		return r == -EBUSY || r == -ENOMEM ? (int)r : -ENOTSUP;
+	/* Some kernels register device memory, which no scan ever looks at. */
+	if (!is_scanned(w, start)) {
+		ps_detach(w, start, end);
+		return -ENOTSUP;
+	}
 	/* Only huge pages of hugetlbfs lack UFFDIO_ZEROPAGE, and not every way to ask for the kind
 	 * of a mapping knows them. */
 	if (!(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_NR)) ||

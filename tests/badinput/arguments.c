@@ -245,6 +245,22 @@ Test(arguments, special_mappings)
 	cr_expect_eq(ww_watch(w, (void *)vvar, PAGE, 0), -ENOTSUP);
 }
 
+/* Memory without pages behind it, which the kernel never looks at for writes. */
+Test(arguments, device_memory)
+{
+	int fd = open("/dev/mem", O_RDWR | O_CLOEXEC);
+	char *p = MAP_FAILED;
+
+	if (fd >= 0)
+		p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0xf0000);
+	if (fd >= 0)
+		close(fd);
+	if (p == MAP_FAILED)
+		cr_skip_test("/dev/mem cannot be mapped here");
+	cr_expect_eq(ww_watch(w, p, PAGE, 0), -ENOTSUP);
+	unmap(p, PAGE);
+}
+
 Test(arguments, read_only_and_inaccessible_private_memory_is_fine)
 {
 	char *p = map_reserve(4 * PAGE, PAGE);

@@ -85,8 +85,7 @@ static long no_guard_category(struct wwk_pm_scan_arg *arg, long result)
 
 static long all_clean(struct wwk_pm_scan_arg *arg, long result)
 {
-	(void)arg;
-	return result > 0 ? 0 : result;
+	return result > 0 && arg->category_mask & WWK_PAGE_IS_WRITTEN ? 0 : result;
 }
 
 Test(kernels, a_kernel_without_the_ioctl_or_that_does_not_track_is_refused)
