@@ -45,6 +45,19 @@ int ps_regions(struct ww *w, const struct ps_filter *filter, uintptr_t start, ui
 long ps_regions_into(struct ww *w, const struct ps_filter *filter, uintptr_t start, uintptr_t end,
 		     struct sink *sink, uintptr_t *next);
 
+/* What one page table maps and one huge page covers: 2 MiB where pages have 4 KiB. */
+static inline uintptr_t ps_table_span(const struct ww *w)
+{
+	return w->page_size / sizeof(uint64_t) << w->page_shift;
+}
+
+/* As in struct backend_ops. */
+int ps_arm(struct ww *w, struct range *r, enum mapping_kind kind);
+int ps_arm_written(struct ww *w, struct range *r);
+int ps_add_discards(struct ww *w, struct range *r);
+/* Write-protects what nobody has written, and leaves alone what is written meanwhile. */
+int ps_arm_untouched(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
+
 int ps_open(struct ww *w, const char **why);
 void ps_close(struct ww *w);
 /* Registers with w->uffd and write-protects, or un-protects, what is registered. */

@@ -36,7 +36,7 @@ mutant() {
   cp "$work/original" "$file"
 }
 
-scan=src/pagemap_scan_ioctl.c backend=src/backend_pagemap_scan.c uffd=src/pagemap_scan_uffd.c
+scan=src/pagemap_scan_ioctl.c backend=src/backend_pagemap_scan.c arm=src/pagemap_scan_arm.c uffd=src/pagemap_scan_uffd.c
 
 mutant 'resume by walk_end alone' $scan 's/\*next = arg.walk_end > .*/*next = arg.walk_end;/' pitfalls-scan
 mutant 'stop after one vector' $scan 's/if (\*n < max && .*/if (1)/' pitfalls-scan
@@ -48,21 +48,21 @@ mutant 'sticky mark on the last range only' src/api_query.c 's/struct range \*r 
 mutant 'no check for remapped memory' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC |/filter.flags = 0 |/' pitfalls-remap
 mutant 'gaps: no check for remapped memory' src/gaps.c 's/!(region->categories & WWK_PAGE_IS_WPALLOWED)/0/' pitfalls-remap
 mutant 'gaps: reset over the gap' src/gaps.c 's/end = earlier(r->end, span->end);/end = span->end;/' pitfalls-remap
-mutant 'lazy with huge pages' $backend 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_UNMERGEABLE}/' pitfalls-lazy
-mutant 'a huge zero page is a hole' $backend 's/^\t       region->categories & WWK_PAGE_IS_HUGE;/\t       0;/' pitfalls-lazy
-mutant 'lazy with merging' $backend 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_NOHUGEPAGE}/' pitfalls-lazy
-mutant 'lazy on populated memory' $backend 's/r->mode = armed == r->start ? PS_LAZY : PS_ARMED;/r->mode = PS_LAZY;/' pitfalls-lazy
-mutant 'lazy on shared memory' $backend 's/kind == MAPPING_PRIVATE_ANON && //' conformance pitfalls-kernels
-mutant 'lazy with discards' $backend 's/ && !(r->flags & WW_DISCARDS))/)/' conformance
-mutant 'everything armed' $backend 's/n = plan(w, r);/;/' pitfalls-lazy
-mutant 'small parts are not armed' $backend 's/from - armed >= lazy_hole(w)/from - armed >= 0/' pitfalls-lazy
+mutant 'lazy with huge pages' $arm 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_UNMERGEABLE}/' pitfalls-lazy
+mutant 'a huge zero page is a hole' $arm 's/^\t       region->categories & WWK_PAGE_IS_HUGE;/\t       0;/' pitfalls-lazy
+mutant 'lazy with merging' $arm 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_NOHUGEPAGE}/' pitfalls-lazy
+mutant 'lazy on populated memory' $arm 's/r->mode = armed == r->start ? PS_LAZY : PS_ARMED;/r->mode = PS_LAZY;/' pitfalls-lazy
+mutant 'lazy on shared memory' $arm 's/kind == MAPPING_PRIVATE_ANON && //' conformance pitfalls-kernels
+mutant 'lazy with discards' $arm 's/ && !(r->flags & WW_DISCARDS))/)/' conformance
+mutant 'everything armed' $arm 's/n = plan(w, r);/;/' pitfalls-lazy
+mutant 'small parts are not armed' $arm 's/from - armed >= lazy_hole(w)/from - armed >= 0/' pitfalls-lazy
 mutant 'require present' $backend 's/WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,/WWK_PAGE_IS_PRESENT,/' pitfalls-swap
 mutant 'the zero page counts' $backend 's/\.inverted = WWK_PAGE_IS_PFNZERO | w->guard_pages,/.inverted = w->guard_pages,/; s/\.mask = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO |/.mask = WWK_PAGE_IS_WRITTEN |/' pitfalls-lazy
-mutant 'promote by protecting it all' $backend 's/arm_untouched(w, r, r->start, r->end) == 0) {/ps_protect(w, r->start, r->end) == 0) {/' pitfalls-lazy pitfalls-scan
+mutant 'promote by protecting it all' $backend 's/ps_arm_untouched(w, r, r->start, r->end) == 0) {/ps_protect(w, r->start, r->end) == 0) {/' pitfalls-lazy pitfalls-scan
 mutant 'promoting uses the list of a query' $backend '/^static size_t count_populated/,/^}/s/w->regions/w->list/' pitfalls-lazy
-mutant 'promote without the zero pages' $backend 's/n = arm_zero_pages(w, start, end);/n = 0;/' pitfalls-lazy
-mutant 'promote without the holes' $backend 's/int n = arm_holes(w, start, end);/int n = 0;/' pitfalls-lazy
-mutant 'writes into holes are not looked for' $backend 's/int r = whole ? release_raced.*/int r = whole ? 0 : 0;/' pitfalls-races
+mutant 'promote without the zero pages' $arm 's/n = arm_zero_pages(w, start, end);/n = 0;/' pitfalls-lazy
+mutant 'promote without the holes' $arm 's/int n = arm_holes(w, start, end);/int n = 0;/' pitfalls-lazy
+mutant 'writes into holes are not looked for' $arm 's/int r = whole ? release_raced.*/int r = whole ? 0 : 0;/' pitfalls-races
 mutant 'reset by protecting' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset.*/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC; if (reset) ps_protect(w, start, end);/' pitfalls-scan
 mutant 'vec NULL' $scan 's/\.vec_len = max,/.vec_len = 0,/; s/\.vec = (uintptr_t)v,/.vec = 0,/' pitfalls-scan
 mutant 'accept every version' src/pagemap_scan_probe.c 's/return major == 6 .*/return false;/' pitfalls-kernels
@@ -79,8 +79,8 @@ mutant 'repair arms clean' src/api_watch.c 's/r = ops->arm_written(w, range);/r 
 mutant 'watching again resets' src/api_watch.c 's/if (!(flags & WW_DISCARDS) || range->flags & WW_DISCARDS)/w->backend->ops->arm(w, range); if (1)/' conformance
 mutant 'a failed watch keeps its pieces' src/api_watch.c 's/if (range->fresh) {/if (0) {/' badinput
 mutant 'mark does nothing' $backend 's/return ps_unprotect(w, start, end);/return 0;/' conformance
-mutant 'mark cannot populate' $backend 's/if (end - start > table_span(w) ||/if (1 ||/' pitfalls-lazy
-mutant 'discard keeps the state' $backend 's/return r->mode == PS_ARMED ? arm_untouched(w, r, m->start, m->end) : 0;/return 0;/' conformance
+mutant 'mark cannot populate' $backend 's/if (end - start > ps_table_span(w) ||/if (1 ||/' pitfalls-lazy
+mutant 'discard keeps the state' $backend 's/return r->mode == PS_ARMED ? ps_arm_untouched(w, r, m->start, m->end) : 0;/return 0;/' conformance
 mutant 'wrapping ranges' src/context.c 's/(last | mask) == UINTPTR_MAX)/0)/; s/__builtin_add_overflow(first, len - 1, &last)/((last = first + len - 1), 0)/' badinput
 mutant 'no need to be covered' src/api_query.c 's/return registry_reaches(first, q->start, q->end) ? first : NULL;/return first;/' badinput conformance
 mutant 'ranges are not joined' src/sink.c 's/if (!count || v\[i\].start != last_end) {/if (1) {/' conformance sink

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "pagemap_scan.h"
+
+/* How watching begins: what of a range is armed, what may stay lazy, and arming later on. */
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+/* A hole smaller than this is not worth a range of its own: its page tables take 16 pages. */
+static uintptr_t lazy_hole(const struct ww *w)
+{
+	return 16 * ps_table_span(w);
+}
+
+/* Everything that is there; a page that was only read shows as the zero page. */
+static const struct ps_filter resident = {
+	.any = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+	.returned = WWK_PAGE_IS_PFNZERO | WWK_PAGE_IS_HUGE,
+};
+
+/* The first write to a huge zero page makes a huge page of it, whatever the mapping wants. */
+static bool needs_arming(const struct wwk_page_region *region)
+{
+	return !(region->categories & WWK_PAGE_IS_PFNZERO) ||
+	       region->categories & WWK_PAGE_IS_HUGE;
+}
+
+/*
+ * Finds how far from start one mode serves. What holds pages already is armed, by whole page
+ * tables: a huge page among them may later be split, with pages that were written with zeros
+ * becoming the zero page, which only an armed range tells from an untouched page.
+ */
+static int plan(struct ww *w, struct range *r)
+{
+	const uintptr_t table_mask = ps_table_span(w) - 1;
+	uintptr_t armed = r->start, pos = r->start, hole_end = r->end;
+
+	while (pos < r->end) {
+		int n = ps_regions(w, &resident, pos, r->end, w->regions, WW_REGIONS, &pos);
+
+		if (n < 0)
+			return n;
+		for (int i = 0; i < n; i++) {
+			uintptr_t from = w->regions[i].start & ~table_mask;
+			uintptr_t to = (w->regions[i].end + table_mask) & ~table_mask;
+
+			if (!needs_arming(&w->regions[i]))
+				continue;
+			if (from > armed && from - armed >= lazy_hole(w)) {
+				hole_end = from;
+				goto found;
+			}
+			armed = to > armed ? to : armed;
+		}
+	}
+	if (armed > r->start && (armed >= r->end || r->end - armed < lazy_hole(w)))
+		armed = r->end;
+found:
+	r->mode = armed == r->start ? PS_LAZY : PS_ARMED;
+	r->end = armed == r->start ? hole_end : armed;
+	return 0;
+}
+
+/* Huge pages would report 512 pages for one, and merged pages lose what they were. */
+static int make_lazy(struct ww *w, struct range *r)
+{
+	static const int advice[] = {MADV_NOHUGEPAGE, MADV_UNMERGEABLE};
+	uintptr_t pos = r->start;
+
+	for (size_t i = 0; i < sizeof(advice) / sizeof(*advice); i++)
+		if (sys_madvise(r->start, r->end - r->start, advice[i]) == -ENOMEM)
+			return -ENOMEM;
+	/* A thread may have got a huge page meanwhile. */
+	while (pos < r->end) {
+		int n = ps_regions(w, &resident, pos, r->end, w->regions, WW_REGIONS, &pos);
+
+		if (n < 0)
+			return n;
+		for (int i = 0; i < n; i++)
+			if (needs_arming(&w->regions[i]))
+				r->mode = PS_ARMED;
+	}
+	return 0;
+}
+
+int ps_arm(struct ww *w, struct range *r, enum mapping_kind kind)
+{
+	int n = 0;
+
+	/* Dropping a whole page table's worth leaves a hole, which such a kernel never reports. */
+	if (r->flags & WW_DISCARDS && w->no_holes)
+		return -ENOTSUP;
+	r->mode = PS_ARMED;
+	if (kind == MAPPING_PRIVATE_ANON && !(r->flags & WW_DISCARDS))
+		n = plan(w, r);
+	if (n == 0 && r->mode == PS_LAZY)
+		n = make_lazy(w, r);
+	if (n == 0 && r->mode == PS_ARMED)
+		n = ps_protect(w, r->start, r->end);
+	return n;
+}
+
+int ps_arm_written(struct ww *w, struct range *r)
+{
+	int n = 0;
+
+	r->mode = PS_ARMED;
+	/* This leaves page tables behind, without which such a kernel reports nothing. */
+	if (w->no_holes)
+		n = ps_protect(w, r->start, r->end);
+	return n < 0 ? n : ps_unprotect(w, r->start, r->end);
+}
+
+/*
+ * Where there is no page table, a scan makes one and protects all of it, without excluding faults:
+ * a page that was first written at that moment is protected with the rest. Unlike the rest, it is
+ * there.
+ */
+static int release_raced(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	static const struct ps_filter raced = {
+		.mask = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO,
+		.inverted = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO,
+		.returned = WWK_PAGE_IS_WPALLOWED,
+	};
+
+	while (start < end) {
+		struct wwk_page_region found = {0};
+		int n = ps_regions(w, &raced, start, end, &found, 1, &start);
+
+		if (n > 0)
+			n = ps_unprotect(w, found.start, found.end);
+		if (n < 0)
+			return n;
+	}
+	return 0;
+}
+
+static int arm_holes(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	static const struct ps_filter holes = {
+		.mask = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+		.inverted = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+		.returned = WWK_PAGE_IS_WPALLOWED,
+		.flags = WWK_PM_SCAN_WP_MATCHING | WWK_PM_SCAN_CHECK_WPASYNC,
+	};
+	const uintptr_t first = start;
+
+	while (start < end) {
+		const struct wwk_page_region *v = w->regions;
+		int n = ps_regions(w, &holes, start, end, w->regions, WW_REGIONS, &start);
+
+		for (int i = 0; i < n; i++) {
+			/* What lacks a page table fills one, but for the ends of the range. */
+			bool whole = v[i].end - v[i].start >= ps_table_span(w) || v[i].start == first ||
+				     v[i].end == end;
+			int r = whole ? release_raced(w, v[i].start, v[i].end) : 0;
+
+			if (r < 0)
+				return r;
+			/* Such a kernel only says that it did: let them be zero pages, then. */
+			if (w->no_holes)
+				sys_madvise(v[i].start, v[i].end - v[i].start, MADV_POPULATE_READ);
+		}
+		if (n < 0)
+			return n;
+	}
+	return 0;
+}
+
+static int arm_zero_pages(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	static const struct ps_filter zero = {
+		.mask = WWK_PAGE_IS_PFNZERO,
+		.returned = WWK_PAGE_IS_WPALLOWED,
+		.flags = WWK_PM_SCAN_WP_MATCHING | WWK_PM_SCAN_CHECK_WPASYNC,
+	};
+	int n = 0;
+
+	while (n >= 0 && start < end)
+		n = ps_regions(w, &zero, start, end, w->regions, WW_REGIONS, &start);
+	return n < 0 ? n : 0;
+}
+
+int ps_arm_untouched(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
+{
+	int n = arm_holes(w, start, end);
+
+	if (n == 0)
+		n = arm_zero_pages(w, start, end);
+	/* How far that came, and what it took along, is not known. */
+	if (n < 0 && ps_settle(w, start, end) < 0)
+		r->all_written = true;
+	return n;
+}
+
+int ps_add_discards(struct ww *w, struct range *r)
+{
+	int n = 0;
+
+	if (w->no_holes)
+		return -ENOTSUP;
+	if (r->mode == PS_LAZY)
+		n = ps_arm_untouched(w, r, r->start, r->end);
+	if (n == 0)
+		r->mode = PS_ARMED;
+	return n;
+}
