@@ -37,7 +37,7 @@ struct raw *raw_new(void)
 	raw->uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | WWK_UFFD_USER_MODE_ONLY);
 	/* The library has other ways, as under valgrind; the reference has not. */
 	if (raw->uffd < 0) {
-		fprintf(stderr, "bench: no reference: userfaultfd: %s\n", strerror(errno));
+		printf("bench: no reference: userfaultfd: %s\n", strerror(errno));
 		exit(77);
 	}
 	if (ioctl(raw->uffd, WWK_UFFDIO_API, &api))

@@ -41,10 +41,11 @@ struct ww;
  *            step. 0: all reported; 1: the sink is full; on an error pages may have been reset
  *            without having been reported. After a reset r itself may change its mode [q]
  * @list:     for ranges in one mode with gaps between them: fill v with up to max regions of
- *            [start, end) that are written or that are mapped and not tracked, the former having
- *            PAGE_IS_WPALLOWED in their categories; resets nothing, and may list what lies in the
- *            gaps. *next is where to go on, end when all is said. Returns their number [q]
- *            [left out if open never sets join_gaps]
+ *            [start, end), resetting nothing. With all_tracked: what is written, or -ESTALE if
+ *            anything mapped there is not tracked. Else: all that is tracked, categories being 1
+ *            where it is written and 0 where not. What lies in the gaps may be listed, too. *next
+ *            is where to go on, end when all is said. Returns their number [q] [left out if open
+ *            never sets join_gaps]
  * @settle:   every page of [start, end) that may have been reset counts as written again, as far
  *            as it is tracked; what is not, is told by the next scan of it [q]
  * @mark:     make [start, end) in r count as written, or ask for a range of its own by -EAGAIN:
@@ -63,7 +64,7 @@ struct backend_ops {
 	int (*add_discards)(struct ww *w, struct range *r);
 	int (*scan)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
 		    struct sink *sink);
-	int (*list)(struct ww *w, unsigned mode, uintptr_t start, uintptr_t end,
+	int (*list)(struct ww *w, unsigned mode, bool all_tracked, uintptr_t start, uintptr_t end,
 		    struct wwk_page_region *v, size_t max, uintptr_t *next);
 	int (*settle)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*mark)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);

@@ -98,33 +98,35 @@ int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool 
 	return start < end;
 }
 
-/* Whether a region of ps_list() is one to report: the kernel cannot be asked for a lazy range and
- * for untracked memory at once, so that much is sorted here. */
-static bool is_listed(const struct ww *w, unsigned mode, uint64_t categories)
+/* Over memory of others the kernel cannot be asked for what is written and for what is tracked at
+ * once: it tells all that is tracked, and what is written is sorted out here. */
+static bool is_written(const struct ww *w, unsigned mode, uint64_t categories)
 {
-	if (mode == PS_ARMED || !(categories & WWK_PAGE_IS_WPALLOWED))
-		return true;
-	return categories & WWK_PAGE_IS_WRITTEN &&
-	       !(categories & (WWK_PAGE_IS_PFNZERO | w->guard_pages));
+	if (!(categories & WWK_PAGE_IS_WRITTEN))
+		return false;
+	return mode == PS_ARMED || (categories & (WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED) &&
+				    !(categories & (WWK_PAGE_IS_PFNZERO | w->guard_pages)));
 }
 
-static int ps_list(struct ww *w, unsigned mode, uintptr_t start, uintptr_t end,
+static int ps_list(struct ww *w, unsigned mode, bool all_tracked, uintptr_t start, uintptr_t end,
 		   struct wwk_page_region *v, size_t max, uintptr_t *next)
 {
-	const uint64_t for_lazy = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO | w->guard_pages;
-	const struct ps_filter filter = {
-		.inverted = WWK_PAGE_IS_WPALLOWED,
-		.any = WWK_PAGE_IS_WPALLOWED |
-		       (mode == PS_ARMED ? WWK_PAGE_IS_WRITTEN
-					 : WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED),
-		.returned = WWK_PAGE_IS_WPALLOWED | (mode == PS_ARMED ? 0 : for_lazy),
+	const uint64_t for_lazy = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED | WWK_PAGE_IS_PFNZERO |
+				  w->guard_pages;
+	struct ps_filter filter = {
+		.mask = WWK_PAGE_IS_WPALLOWED,
+		.returned = WWK_PAGE_IS_WRITTEN | (mode == PS_ARMED ? 0 : for_lazy),
 	};
-	int kept = 0, n = ps_regions(w, &filter, start, end, v, max, next);
+	int n;
 
+	if (all_tracked) {
+		filter = written(w, mode);
+		filter.flags = WWK_PM_SCAN_CHECK_WPASYNC;
+	}
+	n = ps_regions(w, &filter, start, end, v, max, next);
 	for (int i = 0; i < n; i++)
-		if (is_listed(w, mode, v[i].categories))
-			v[kept++] = v[i];
-	return n < 0 ? n : kept;
+		v[i].categories = all_tracked || is_written(w, mode, v[i].categories);
+	return n;
 }
 
 /* Asks for what cannot be, so that only the check of every mapping is left of the scan. */
