@@ -28,8 +28,8 @@ static void span_from(const struct ww *w, const struct query *q, struct range *f
 	span->end = first->end < q->end ? first->end : q->end;
 	span->reset = q->reset;
 	span->gaps = false;
-	while (r && r->start < q->end && r->mode == first->mode && !r->all_written &&
-	       r->start - span->end <= gap) {
+	while (r && r->start < q->end && r->mode == first->mode && r->flags == first->flags &&
+	       !r->all_written && r->start - span->end <= gap) {
 		span->gaps |= r->start != span->end;
 		span->end = r->end < q->end ? r->end : q->end;
 		r = range_next(r);

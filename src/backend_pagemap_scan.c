@@ -80,8 +80,12 @@ int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool 
 {
 	struct ps_filter filter = written(w, r->mode);
 	size_t reported = 0;
-	long n;
+	long n = 0;
 
+	if (w->no_holes && r->flags & WW_DISCARDS)
+		n = ps_fill_holes(w, start, end);
+	if (n < 0)
+		return (int)n;
 	/* Where nobody wants the answer, protecting a few pages is the shorter way. */
 	if (reset && sink->shape == SINK_NOTHING && r->mode == PS_ARMED &&
 	    end - start <= RESET_BY_PROTECTING << w->page_shift)
@@ -169,12 +173,28 @@ static int drop(const struct mapping *m)
 	return n == -EINVAL ? sys_madvise(m->start, len, MADV_DONTNEED_LOCKED) : n;
 }
 
+/* Shared memory cannot be armed afterwards where the kernel arms no empty page, but keeps what was
+ * armed before. */
+static int discard_armed(struct ww *w, struct range *r, const struct mapping *m)
+{
+	int n = ps_protect(w, m->start, m->end);
+
+	if (n == 0)
+		n = drop(m);
+	if (n < 0 && ps_settle(w, m->start, m->end) < 0)
+		r->all_written = true;
+	return n;
+}
+
 static int ps_discard(struct ww *w, struct range *r, const struct mapping *m)
 {
-	int n = drop(m);
+	bool before = w->no_holes && m->kind == MAPPING_SHARED && r->mode == PS_ARMED;
+	int n = before ? discard_armed(w, r, m) : drop(m);
 
 	if (n < 0)
 		return n == -ENOMEM ? n : -ENOTSUP;
+	if (before)
+		return 0;
 	return r->mode == PS_ARMED ? ps_arm_untouched(w, r, m->start, m->end) : 0;
 }
 

@@ -55,6 +55,8 @@ static inline uintptr_t ps_table_span(const struct ww *w)
 int ps_arm(struct ww *w, struct range *r, enum mapping_kind kind);
 int ps_arm_written(struct ww *w, struct range *r);
 int ps_add_discards(struct ww *w, struct range *r);
+/* Makes dropped pages of an armed range show as written to kernels that see no holes. */
+int ps_fill_holes(struct ww *w, uintptr_t start, uintptr_t end);
 /* Write-protects what nobody has written, and leaves alone what is written meanwhile. */
 int ps_arm_untouched(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
 

@@ -91,9 +91,6 @@ int ps_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 {
 	int n = 0;
 
-	/* Dropping a whole page table's worth leaves a hole, which such a kernel never reports. */
-	if (r->flags & WW_DISCARDS && w->no_holes)
-		return -ENOTSUP;
 	r->mode = PS_ARMED;
 	if (kind == MAPPING_PRIVATE_ANON && !(r->flags & WW_DISCARDS))
 		n = plan(w, r);
@@ -113,6 +110,33 @@ int ps_arm_written(struct ww *w, struct range *r)
 	if (w->no_holes)
 		n = ps_protect(w, r->start, r->end);
 	return n < 0 ? n : ps_unprotect(w, r->start, r->end);
+}
+
+/* Neither there nor armed. */
+static const struct ps_filter empty = {
+	.mask = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+	.inverted = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
+	.returned = WWK_PAGE_IS_WPALLOWED,
+	.flags = WWK_PM_SCAN_CHECK_WPASYNC,
+};
+
+int ps_fill_holes(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	while (start < end) {
+		int n = ps_regions(w, &empty, start, end, w->list, WW_LIST, &start);
+
+		for (int i = 0; i < n; i++) {
+			int r = ps_protect(w, w->list[i].start, w->list[i].end);
+
+			if (r == 0)
+				r = ps_unprotect(w, w->list[i].start, w->list[i].end);
+			if (r < 0)
+				return r;
+		}
+		if (n < 0)
+			return n;
+	}
+	return 0;
 }
 
 /*
@@ -142,14 +166,10 @@ static int release_raced(struct ww *w, uintptr_t start, uintptr_t end)
 
 static int arm_holes(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	static const struct ps_filter holes = {
-		.mask = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
-		.inverted = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
-		.returned = WWK_PAGE_IS_WPALLOWED,
-		.flags = WWK_PM_SCAN_WP_MATCHING | WWK_PM_SCAN_CHECK_WPASYNC,
-	};
 	const uintptr_t first = start;
+	struct ps_filter holes = empty;
 
+	holes.flags |= WWK_PM_SCAN_WP_MATCHING;
 	while (start < end) {
 		const struct wwk_page_region *v = w->regions;
 		int n = ps_regions(w, &holes, start, end, w->regions, WW_REGIONS, &start);
@@ -200,12 +220,8 @@ int ps_arm_untouched(struct ww *w, struct range *r, uintptr_t start, uintptr_t e
 
 int ps_add_discards(struct ww *w, struct range *r)
 {
-	int n = 0;
+	int n = r->mode == PS_LAZY ? ps_arm_untouched(w, r, r->start, r->end) : 0;
 
-	if (w->no_holes)
-		return -ENOTSUP;
-	if (r->mode == PS_LAZY)
-		n = ps_arm_untouched(w, r, r->start, r->end);
 	if (n == 0)
 		r->mode = PS_ARMED;
 	return n;

@@ -253,9 +253,7 @@ WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
  * Return: 0, or, with nothing changed except repairs and %WW_DISCARDS already made,
  *   -EINVAL   @len is 0, the range wraps or leaves user space, unknown flags
  *   -EFAULT   part of the range is not mapped
- *   -ENOTSUP  part of it is huge pages of hugetlbfs or another mapping that cannot be watched;
- *             or %WW_DISCARDS on a kernel that does not report every dropped page (before the fixes
- *             of July 2026: 6.12.103 and their like)
+ *   -ENOTSUP  part of it is huge pages of hugetlbfs or another mapping that cannot be watched
  *   -EACCES   part of it is a shared mapping of a file opened for reading only
  *   -EBUSY    part of it is watched by another context or belongs to another userfaultfd
  *   -ENOMEM   no memory, page tables, address space or map count
