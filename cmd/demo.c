@@ -248,7 +248,7 @@ static int run_frames(struct demo *d)
 
 static int check_kernel_writes(const struct crew *c)
 {
-	static const char *const what[WRITE_KINDS] = {
+	static const char *const what[] = {
 	    [WRITE_READ] = "read(2) into watched memory failed",
 	    [WRITE_URING] = "an io_uring read into watched memory failed",
 	    [WRITE_DISCARD] = "dropping a watched page failed",
@@ -256,8 +256,8 @@ static int check_kernel_writes(const struct crew *c)
 	int status = STATUS_OK;
 
 	for (unsigned i = 0; i < c->size; i++) {
-		for (unsigned k = 0; k < WRITE_KINDS; k++) {
-			if (c->writers[i].error[k])
+		for (unsigned k = 0; k < sizeof(what) / sizeof(*what); k++) {
+			if (c->writers[i].error[k] && what[k])
 				status = failed(what[k], c->writers[i].error[k]);
 		}
 	}

@@ -72,12 +72,12 @@ mutant 'no way around a denied call' $uffd 's/if (open_device(w) == 0)/if (0)/' 
 mutant 'privileged userfaultfd' $uffd 's/sys_userfaultfd(&w->uffd, WWK_UFFD_USER_MODE_ONLY)/sys_userfaultfd(\&w->uffd, 0)/; s/if (open_device(w) == 0)/if (0)/' pitfalls-kernels
 mutant 'hugetlb is fine' $uffd 's/if (!(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_NR)) ||/if (0 \&\&/' pitfalls-kernels
 mutant 'fork goes unnoticed' src/context.c 's/MADV_WIPEONFORK/MADV_DOFORK/' pitfalls-fork
-mutant 'the child is clean' src/context.c 's/ops->arm_written(w, p) < 0;/ops->arm(w, p) < 0;/' pitfalls-fork
+mutant 'the child is clean' src/context.c 's/ops->arm_written(w, p) < 0;/ops->arm(w, p, MAPPING_PRIVATE_ANON) < 0;/' pitfalls-fork
 mutant 'the child detaches' src/context.c 's/if (w->guard->alive)/if (1)/' pitfalls-fork
 mutant 'close whatever it is' src/sys.c '/^bool sys_is_open/,/^}/!b; s/st.st_dev == file->dev/1/; s/st.st_ino == file->ino/1/' pitfalls-fork badinput-process
 mutant 'descriptors where they fall' src/sys.c 's/if (fd <= STDERR_FILENO) {/if (0) {/' badinput-process
-mutant 'repair arms clean' src/api_watch.c 's/r = ops->arm_written(w, range);/r = ops->arm(w, range);/' pitfalls-remap
-mutant 'watching again resets' src/api_watch.c 's/if (!(flags & WW_DISCARDS) || range->flags & WW_DISCARDS)/w->backend->ops->arm(w, range); if (1)/' conformance
+mutant 'repair arms clean' src/api_watch.c 's/r = ops->arm_written(w, range);/r = ops->arm(w, range, MAPPING_PRIVATE_ANON);/' pitfalls-remap
+mutant 'watching again resets' src/api_watch.c 's/if (!(flags & WW_DISCARDS) || range->flags & WW_DISCARDS)/w->backend->ops->arm(w, range, MAPPING_PRIVATE_ANON); if (1)/' conformance
 mutant 'a failed watch keeps its pieces' src/api_watch.c 's/if (range->fresh) {/if (0) {/' badinput
 mutant 'mark does nothing' $backend 's/return ps_unprotect(w, start, end);/return 0;/' conformance
 mutant 'mark cannot populate' $backend 's/if (end - start > ps_table_span(w) ||/if (1 ||/' pitfalls-lazy

@@ -6,8 +6,8 @@
  * DOC: writewatch.h - which pages of this memory were written?
  *
  * A context (struct ww) watches ranges of memory that the caller mapped. ww_get() and its two
- * siblings list the pages that were written since the last reset, exactly, with one system call,
- * while the program's threads go on writing.
+ * siblings list the pages that were written since the last reset, exactly, with a system call or a
+ * few, while the program's threads go on writing.
  *
  * THE RULE
  *   Read the content of reported pages after the call that reported them returned, never before.
@@ -138,7 +138,7 @@ enum ww_option_flags {
  * @backend:  NULL or "auto": the first usable one; or the name of the only one to try:
  *            "pagemap-scan", "uffd", "mprotect", "soft-dirty". "off": none, ww_new() fails.
  *            The environment variable WRITEWATCH_BACKEND, with the same values, overrides this,
- *            except in set-user-ID programs.
+ *            except in set-user-ID programs; empty is as if it were not set.
  * @required: bits of enum ww_guarantee that the backend must have
  * @flags:    bits of enum ww_option_flags
  */
@@ -242,16 +242,20 @@ WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
  * this mapping only: a write through another mapping of the same file or by write(2) to the file
  * is not seen. When the call returns every page counts as not written.
  *
- * Pages that this context watches already keep their state. Where the program unmapped watched
- * memory and mapped it anew, or moved it with mremap(2), the kernel has stopped watching: those
+ * Pages that this context watches already keep their state. Where the program put another mapping
+ * in the place of watched memory, with mmap(2) or mremap(2), the kernel has stopped watching: those
  * pages are watched again and count as written. %WW_DISCARDS can be added this way, not removed.
+ *
+ * Memory that mremap(2) moves away leaves a hole at its old address, and is not watched at its new
+ * one. What was written before is to be asked for before the move: when ww_watch() begins to watch
+ * it at the new address, it counts as not written like any other memory.
  *
  * When the program removes a mapping for good, it calls ww_unwatch() before another context, or
  * another userfaultfd of the program, gets memory at the same address: the kernel could not tell
  * the two watchers apart, and one would reset what the other has not seen.
  *
  * Return: 0, or, with nothing changed except repairs and %WW_DISCARDS already made,
- *   -EINVAL   @len is 0, the range wraps or leaves user space, unknown flags
+ *   -EINVAL   @len is 0, the range wraps or reaches into the kernel's half, unknown flags
  *   -EFAULT   part of the range is not mapped
  *   -ENOTSUP  part of it is huge pages of hugetlbfs or another mapping that cannot be watched
  *   -EACCES   part of it is a shared mapping of a file opened for reading only
@@ -273,7 +277,7 @@ WW_PUBLIC int ww_watch(struct ww *w, void *addr, size_t len, unsigned flags);
  * a watched range will do; memory that was unmapped meanwhile is fine.
  *
  * Return: 0, or
- *   -EINVAL   @len is 0, or the range wraps or leaves user space
+ *   -EINVAL   @len is 0, or the range wraps or reaches into the kernel's half
  *   -ENOENT   nothing in the range is watched
  *   -ENOMEM   no memory, or no map count left, to divide a watched range or its mapping: from
  *             there on everything is still watched
@@ -300,8 +304,8 @@ WW_PUBLIC int ww_unwatch(struct ww *w, void *addr, size_t len);
  * mapping and put none in its place there is nothing to report, and no error.
  *
  * Return: 0, or
- *   -EINVAL   @count is NULL, *@count is 0 with @pages given, @len is 0, the range wraps or leaves
- *             user space, unknown flags, %WW_RESET without @pages
+ *   -EINVAL   @count is NULL, *@count is 0 with @pages given, @len is 0, the range wraps or reaches
+ *             into the kernel's half of the address space, unknown flags, %WW_RESET without @pages
  *   -ENOENT   part of the range is not watched (with %WW_ACROSS: none of it is)
  *   -ESTALE   part of it was remapped and is not being watched: repair it with ww_watch(). Until
  *             then every query of it fails. What the failed call may have reset counts as written.
@@ -378,7 +382,7 @@ WW_PUBLIC int ww_mark(struct ww *w, void *addr, size_t len);
  * refused, as they would not read as zero.
  *
  * Return: 0, or
- *   -EINVAL   @len is 0, @addr or @len is not page aligned, the range wraps or leaves user space
+ *   -EINVAL   @len is 0, @addr or @len is not page aligned, the range wraps or reaches into the kernel's half
  *   -ENOENT   part of the range is not watched
  *   -ENOTSUP  a private mapping of a file, or the memory cannot drop its content (sealed,
  *             read-only, file system); in a child: could not begin anew
@@ -398,7 +402,14 @@ WW_PUBLIC int ww_discard(struct ww *w, void *addr, size_t len);
  *
  * Return: 0, or -EINVAL for a null pointer or a size that is too small. Since: 0.1
  */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 WW_PUBLIC int ww_info(struct ww *w, struct ww_info *info);
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 #ifdef __cplusplus
 }

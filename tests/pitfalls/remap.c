@@ -179,6 +179,10 @@ Test(remap, stale_ranges_are_found_across_gaps)
 	cr_assert_eq(ww_get(w, memory, PAGES * PAGE, WW_ACROSS | WW_RESET, pages, &count), 0);
 	cr_assert(reported(count, 0) && reported(count, 33) && reported(count, 64));
 	cr_assert_not(reported(count, 9), "a gap is not watched");
+	/* The last of them, where the kernel has nothing more to say. */
+	map_over(112, 8);
+	count = PAGES;
+	cr_assert_eq(ww_get(w, memory, PAGES * PAGE, WW_ACROSS, pages, &count), -ESTALE);
 }
 
 Test(remap, protection_changes_neither_set_nor_clear)
