@@ -52,6 +52,9 @@ static void reconsider(struct ww *w, struct range *r, size_t reported)
 	 * pages have to be filled to be armed, lazy remains cheaper. */
 	if (w->no_holes || r->end - r->start < ps_table_span(w) || r->reported < look_at)
 		return;
+	/* Arming would stop at a part that was remapped, and all before it count as written. */
+	if (ps_attached(w, r->start, r->end) != 1)
+		return;
 	if (count_populated(w, r) >= pages / 2 && ps_arm_untouched(w, r, r->start, r->end) == 0) {
 		r->mode = PS_ARMED;
 	} else {

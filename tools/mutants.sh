@@ -60,6 +60,7 @@ mutant 'small parts are not armed' $arm 's/from - armed >= lazy_hole(w)/from - a
 mutant 'require present' $backend 's/WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,/WWK_PAGE_IS_PRESENT,/' pitfalls-swap
 mutant 'the zero page counts' $backend 's/\.inverted = WWK_PAGE_IS_PFNZERO | w->guard_pages,/.inverted = w->guard_pages,/; s/\.mask = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO |/.mask = WWK_PAGE_IS_WRITTEN |/' pitfalls-lazy
 mutant 'promote by protecting it all' $backend 's/ps_arm_untouched(w, r, r->start, r->end) == 0) {/ps_protect(w, r->start, r->end) == 0) {/' pitfalls-lazy pitfalls-scan
+mutant 'promote what is stale' $backend 's/if (ps_attached(w, r->start, r->end) != 1)/if (0)/' pitfalls-remap
 mutant 'promoting uses the list of a query' $backend '/^static size_t count_populated/,/^}/s/w->regions/w->list/' pitfalls-lazy
 mutant 'promote without the zero pages' $arm 's/n = arm_zero_pages(w, start, end);/n = 0;/' pitfalls-lazy
 mutant 'promote without the holes' $arm 's/int n = arm_holes(w, start, end);/int n = 0;/' pitfalls-lazy

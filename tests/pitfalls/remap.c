@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -118,6 +119,33 @@ Test(remap, a_query_of_another_part_does_not_care)
 	cr_assert(count == 1 && reported(count, 3));
 	count = PAGES;
 	cr_assert_eq(ww_get(w, memory + 39 * PAGE, 2 * PAGE, 0, pages, &count), -ESTALE);
+}
+
+/* Being written often enough to be armed must not set off what another part's remapping would. */
+Test(remap, becoming_dense_does_not_care_either)
+{
+	size_t n = 2048, count;
+	char *p = map_private(n * PAGE);
+	void **list = malloc(n * sizeof(*list));
+
+	cr_assert_eq(ww_watch(w, p, n * PAGE, 0), 0);
+	cr_assert_eq(mmap(p + (n - 8) * PAGE, 8 * PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+		     p + (n - 8) * PAGE);
+	for (int round = 0; round < 3; round++) {
+		memset(p, round, n / 2 * PAGE);
+		for (size_t i = n / 2; i < n - 8; i += 3)
+			p[i * PAGE]++;
+		count = n;
+		cr_assert_eq(ww_get(w, p, (n - 8) * PAGE, WW_RESET, list, &count), 0);
+		cr_assert_eq(count, n / 2 + (n / 2 - 8 + 2) / 3);
+		count = n;
+		cr_assert_eq(ww_get(w, p, (n - 8) * PAGE, WW_RESET, list, &count), 0);
+		cr_assert_eq(count, 0, "round %d: %zu", round, count);
+	}
+	free(list);
+	cr_assert_eq(ww_unwatch(w, p, n * PAGE), 0);
+	unmap(p, n * PAGE);
 }
 
 Test(remap, memory_moved_away_is_a_hole_and_moved_here_is_stale)
