@@ -47,7 +47,6 @@ mutant 'no sticky mark after an error' src/api_query.c 's/r->all_written = true;
 mutant 'sticky mark on the last range only' src/api_query.c 's/struct range \*r = registry_first(&w->registry, q->start);/struct range *r = registry_first(\&w->registry, q->end - 1);/' conformance pitfalls-remap pitfalls-scan
 mutant 'no check for remapped memory' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC |/filter.flags = 0 |/' pitfalls-remap
 mutant 'gaps: no check for remapped memory' src/gaps.c 's/int r = at->seen < end \&\& .*/int r = 1;/' pitfalls-remap
-mutant 'gaps: no check behind the last region' src/gaps.c 's/^\t\tr = pass_ranges(w, span, &at, span->end);/\t\t;/' pitfalls-remap
 mutant 'gaps: reset over the gap' src/gaps.c 's/^\tend = earlier(at->range->end, span->end);/\tend = span->end;/' pitfalls-remap
 mutant 'lazy with huge pages' $arm 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_UNMERGEABLE}/' pitfalls-lazy
 mutant 'a huge zero page is a hole' $arm 's/^\t       region->categories & WWK_PAGE_IS_HUGE;/\t       0;/' pitfalls-lazy
