@@ -31,7 +31,8 @@
  *
  * POINTERS
  *   Null pointers, and those into the lowest 64 KiB or beyond user space, fail with
- *   ERROR_NOACCESS. Other invalid pointers fault, as there is no structured exception handling.
+ *   ERROR_NOACCESS. Other invalid pointers fault, as there is no structured exception handling; a
+ *   handler that leaves GetWriteWatch() by longjmp() leaves the context locked.
  *
  * THREADS, SIGNALS, FORK
  *   Every function may be called from any thread; none is async-signal-safe. In a child all memory

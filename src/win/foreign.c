@@ -84,7 +84,7 @@ void win_query_foreign(uintptr_t page, uintptr_t below, uintptr_t above,
 	struct sys_file maps;
 	bool private_memory;
 
-	if (sys_open(&maps, "/proc/self/maps", 0) == 0) {
+	if (sys_open(&maps, "/proc/thread-self/maps", 0) == 0) {
 		if (!find_line(&maps, page, &line))
 			line = (struct line){.start = WIN_USER_END, .end = WIN_USER_END};
 		sys_close(&maps);

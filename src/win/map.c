@@ -8,14 +8,18 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
 #define FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
-static NTSTATUS map_at(uintptr_t base, size_t size, uintptr_t *out)
+static NTSTATUS map_at(uintptr_t base, size_t size, int access, uintptr_t *out)
 {
-	void *at = mmap((void *)base, size, PROT_NONE, FLAGS | MAP_FIXED_NOREPLACE, -1, 0);
+	void *at = mmap((void *)base, size, access, FLAGS | MAP_FIXED_NOREPLACE, -1, 0);
 
 	if (at == MAP_FAILED)
-		return errno == ENOMEM ? STATUS_NO_MEMORY : STATUS_CONFLICTING_ADDRESSES;
+		return win_status(-errno);
 	/* Kernels before 4.17 take the address as a hint. */
 	if ((uintptr_t)at != base) {
 		sys_munmap(at, size);
@@ -26,14 +30,14 @@ static NTSTATUS map_at(uintptr_t base, size_t size, uintptr_t *out)
 }
 
 /* Maps more than is needed and gives back what lies before and behind the aligned part. */
-static NTSTATUS map_aligned(size_t size, uintptr_t *out)
+static NTSTATUS map_aligned(size_t size, int access, uintptr_t *out)
 {
 	const size_t more = size + WIN_GRANULARITY - win_page_size();
 	uintptr_t start, base, end;
-	void *at = mmap(NULL, more, PROT_NONE, FLAGS, -1, 0);
+	void *at = more < size ? MAP_FAILED : mmap(NULL, more, access, FLAGS, -1, 0);
 
 	if (at == MAP_FAILED)
-		return STATUS_NO_MEMORY;
+		return more < size ? STATUS_NO_MEMORY : win_status(-errno);
 	start = (uintptr_t)at;
 	end = start + more;
 	base = (start + WIN_GRANULARITY - 1) & ~(WIN_GRANULARITY - 1);
@@ -45,14 +49,17 @@ static NTSTATUS map_aligned(size_t size, uintptr_t *out)
 	return STATUS_SUCCESS;
 }
 
-NTSTATUS win_map(struct win_alloc *a, uintptr_t base)
+NTSTATUS win_map(struct win_alloc *a, uintptr_t base, int access)
 {
 	struct ww *w = a->watched ? win_context() : NULL;
 	NTSTATUS status;
 
 	if (a->watched && w == NULL)
 		return STATUS_NOT_SUPPORTED;
-	status = base != 0 ? map_at(base, a->size, &a->base) : map_aligned(a->size, &a->base);
+	if (base != 0)
+		status = map_at(base, a->size, access, &a->base);
+	else
+		status = map_aligned(a->size, access, &a->base);
 	if (!NT_SUCCESS(status) || !a->watched)
 		return status;
 	status = win_status(ww_watch(w, (void *)a->base, a->size, 0));
@@ -63,31 +70,37 @@ NTSTATUS win_map(struct win_alloc *a, uintptr_t base)
 
 /*
  * Memory that could not be unmapped is watched again and reported as a whole, or else not watched
- * at all: ww_watch() alone would call it clean.
+ * at all: ww_watch() alone would call it clean. So is what ww_unwatch() let go of before it failed.
  */
 NTSTATUS win_unmap(struct win_alloc *a)
 {
 	struct ww *w = a->watched ? win_context() : NULL;
 	void *base = (void *)a->base;
-	NTSTATUS status;
+	int r = a->watched ? ww_unwatch(w, base, a->size) : 0;
+	size_t n;
 
-	if (a->watched) {
-		const int r = ww_unwatch(w, base, a->size);
-
-		if (r < 0 && r != -ENOENT)
-			return win_status(r);
+	if (r == 0 || r == -ENOENT) {
+		if (munmap(base, a->size) == 0)
+			return STATUS_SUCCESS;
+		r = -errno;
+	} else if (ww_get(w, base, a->size, 0, NULL, &n) != -ENOENT) {
+		return win_status(r);
 	}
-	if (munmap(base, a->size) == 0)
-		return STATUS_SUCCESS;
-	status = win_status(-errno);
 	if (a->watched && (ww_watch(w, base, a->size, 0) < 0 || ww_mark(w, base, a->size) < 0))
 		a->watched = false;
-	return status;
+	return win_status(r);
 }
 
 NTSTATUS win_repair(const struct win_alloc *a)
 {
 	return win_status(ww_watch(win_context(), (void *)a->base, a->size, 0));
+}
+
+static int drop(uintptr_t start, size_t size)
+{
+	const int r = sys_madvise(start, size, MADV_DONTNEED);
+
+	return r == -EINVAL ? sys_madvise(start, size, MADV_DONTNEED_LOCKED) : r;
 }
 
 NTSTATUS win_discard(const struct win_alloc *a, uintptr_t start, uintptr_t end)
@@ -96,7 +109,7 @@ NTSTATUS win_discard(const struct win_alloc *a, uintptr_t start, uintptr_t end)
 	int r;
 
 	if (!a->watched)
-		return win_status(sys_madvise(start, end - start, MADV_DONTNEED));
+		return win_status(drop(start, end - start));
 	r = ww_discard(w, (void *)start, end - start);
 	if (r == -ESTALE && NT_SUCCESS(win_repair(a)))
 		r = ww_discard(w, (void *)start, end - start);

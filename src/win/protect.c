@@ -40,7 +40,7 @@ DWORD win_decode(uint8_t state)
 	return (DWORD)1 << ((state & 0xf) - 1) | (DWORD)(state & 0xf0) << MODIFIER_SHIFT;
 }
 
-static int access_of(uint8_t state)
+int win_access(uint8_t state)
 {
 	const DWORD protect = win_decode(state);
 
@@ -68,6 +68,9 @@ uintptr_t win_run_end(struct win_alloc *a, uintptr_t start, uintptr_t end)
 	const uint8_t *const last = page + (end - start) / win_page_size();
 	const uint8_t *p = page;
 
+	/* Reservations have millions of pages: whole blocks first. */
+	while (last - p > 4096 && memcmp(p, p + 1, 4096) == 0)
+		p += 4096;
 	while (p < last && *p == *page)
 		p++;
 	return start + (uintptr_t)(p - page) * win_page_size();
@@ -79,14 +82,14 @@ static void restore_access(struct win_alloc *a, uintptr_t start, uintptr_t end)
 	while (start < end) {
 		const uintptr_t next = win_run_end(a, start, end);
 
-		mprotect((void *)start, next - start, access_of(*win_state(a, start)));
+		mprotect((void *)start, next - start, win_access(*win_state(a, start)));
 		start = next;
 	}
 }
 
 NTSTATUS win_set_state(struct win_alloc *a, uintptr_t start, uintptr_t end, uint8_t state)
 {
-	if (mprotect((void *)start, end - start, access_of(state)) < 0) {
+	if (mprotect((void *)start, end - start, win_access(state)) < 0) {
 		const NTSTATUS status = win_status(-errno);
 
 		restore_access(a, start, end);
@@ -138,6 +141,7 @@ int ww_win_virtual_protect(void *addr, size_t size, uint32_t protect, uint32_t *
 {
 	const uint8_t state = win_encode(protect);
 	uintptr_t start, end;
+	uint32_t old;
 	NTSTATUS status;
 
 	if (state == WIN_RESERVED)
@@ -148,7 +152,9 @@ int ww_win_virtual_protect(void *addr, size_t size, uint32_t protect, uint32_t *
 		return win_done(STATUS_INVALID_PARAMETER);
 
 	win_lock();
-	status = protect_locked(start, end, state, old_protect);
+	status = protect_locked(start, end, state, &old);
 	win_unlock();
+	if (NT_SUCCESS(status))
+		*old_protect = old;
 	return win_done(status);
 }

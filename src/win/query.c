@@ -21,6 +21,7 @@ size_t ww_win_virtual_query(const void *addr, struct ww_win_memory_basic_informa
 			    size_t len)
 {
 	const uintptr_t page = win_page_down((uintptr_t)addr);
+	MEMORY_BASIC_INFORMATION answer;
 	uintptr_t below, above;
 	struct win_alloc *a;
 	NTSTATUS status = STATUS_SUCCESS;
@@ -37,11 +38,12 @@ size_t ww_win_virtual_query(const void *addr, struct ww_win_memory_basic_informa
 	win_lock();
 	a = win_find(page);
 	if (a != NULL)
-		query_own(a, page, info);
+		query_own(a, page, &answer);
 	else
 		win_neighbours(page, &below, &above);
 	win_unlock();
 	if (a == NULL)
-		win_query_foreign(page, below, above, info);
+		win_query_foreign(page, below, above, &answer);
+	*info = answer;
 	return sizeof(*info);
 }

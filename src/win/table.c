@@ -56,15 +56,16 @@ void win_neighbours(uintptr_t addr, uintptr_t *below, uintptr_t *above)
 
 static NTSTATUS make_room(struct table *t, size_t count)
 {
-	struct win_alloc **entry;
+	struct win_alloc **entry, **old = t->entry;
 
 	if (count <= t->room)
 		return STATUS_SUCCESS;
-	entry = realloc(t->entry, 2 * count * sizeof(*entry));
+	entry = malloc(2 * count * sizeof(*entry));
 	if (entry == NULL)
 		return STATUS_NO_MEMORY;
 	t->entry = entry;
 	t->room = 2 * count;
+	free(old);
 	return STATUS_SUCCESS;
 }
 

@@ -13,7 +13,7 @@
 
 /* The address space comes first: it is what there is too little of. */
 static NTSTATUS reserve(uintptr_t addr, size_t size, DWORD type, DWORD protect,
-			struct win_alloc **out)
+			uintptr_t *out)
 {
 	const uintptr_t base = addr & ~(WIN_GRANULARITY - 1);
 	struct win_alloc head = {
@@ -21,7 +21,8 @@ static NTSTATUS reserve(uintptr_t addr, size_t size, DWORD type, DWORD protect,
 		.protect = protect,
 		.watched = (type & MEM_WRITE_WATCH) != 0,
 	};
-	NTSTATUS status = win_map(&head, base);
+	const uint8_t state = type & MEM_COMMIT ? win_encode(protect) : WIN_RESERVED;
+	NTSTATUS status = win_map(&head, base, win_access(state));
 	struct win_alloc *a;
 
 	if (!NT_SUCCESS(status))
@@ -30,6 +31,8 @@ static NTSTATUS reserve(uintptr_t addr, size_t size, DWORD type, DWORD protect,
 	if (a != NULL) {
 		/* Not an assignment: the first states lie in what would be padding without them. */
 		memcpy(a, &head, offsetof(struct win_alloc, page));
+		if (state != WIN_RESERVED)
+			memset(a->page, state, a->size / win_page_size());
 		status = win_insert(a);
 	} else {
 		status = STATUS_NO_MEMORY;
@@ -38,27 +41,6 @@ static NTSTATUS reserve(uintptr_t addr, size_t size, DWORD type, DWORD protect,
 		free(a);
 		win_unmap(&head);
 		return status;
-	}
-	*out = a;
-	return STATUS_SUCCESS;
-}
-
-static NTSTATUS reserve_and_commit(uintptr_t addr, size_t size, DWORD type, DWORD protect,
-				   uintptr_t *out)
-{
-	struct win_alloc *a;
-	NTSTATUS status = reserve(addr, size, type, protect, &a);
-
-	if (!NT_SUCCESS(status))
-		return status;
-	if (type & MEM_COMMIT) {
-		status = win_set_state(a, a->base, a->base + a->size, win_encode(protect));
-		if (!NT_SUCCESS(status)) {
-			win_remove(a);
-			win_unmap(a);
-			free(a);
-			return status;
-		}
 	}
 	*out = a->base;
 	return STATUS_SUCCESS;
@@ -118,7 +100,7 @@ static NTSTATUS allocate(void *addr, size_t size, DWORD type, DWORD protect, uin
 	if (type & (MEM_RESET | MEM_RESET_UNDO))
 		status = reset(start, end, type, out);
 	else if ((type & MEM_RESERVE) || addr == NULL)
-		status = reserve_and_commit((uintptr_t)addr, size, type, protect, out);
+		status = reserve((uintptr_t)addr, size, type, protect, out);
 	else
 		status = commit(start, end, protect, out);
 	win_unlock();

@@ -81,6 +81,7 @@ void win_remove(struct win_alloc *a);
 /* What a page's state is for a protection; WIN_RESERVED if that is invalid. */
 uint8_t win_encode(DWORD protect);
 DWORD win_decode(uint8_t state);
+int win_access(uint8_t state);
 /* How far from start on, up to end, pages are in the same state. */
 uintptr_t win_run_end(struct win_alloc *a, uintptr_t start, uintptr_t end);
 /* Gives pages the state, and the access that goes with it. On an error nothing changed. */
@@ -90,10 +91,10 @@ NTSTATUS win_decommit(struct win_alloc *a, uintptr_t start, uintptr_t end);
 
 /* map.c: what is mapped, and what of it is watched. Lock held. */
 /*
- * Maps a->size inaccessible bytes at base, or anywhere if that is 0, watches them if they are to
- * be, and sets a->base.
+ * Maps a->size bytes with this access at base, or anywhere if that is 0, watches them if they are
+ * to be, and sets a->base.
  */
-NTSTATUS win_map(struct win_alloc *a, uintptr_t base);
+NTSTATUS win_map(struct win_alloc *a, uintptr_t base, int access);
 NTSTATUS win_unmap(struct win_alloc *a);
 /* Where the program mapped something else over watched memory: watches that. */
 NTSTATUS win_repair(const struct win_alloc *a);

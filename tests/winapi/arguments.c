@@ -57,6 +57,38 @@ static void expect_pointers_fail(DWORD error, BYTE *base, PVOID *addrs, ULONG_PT
 		cr_assert(eq(u32, *granularity, before));
 }
 
+static void expect_order(DWORD error, DWORD flags, void *base, SIZE_T size, PVOID *addrs,
+			 ULONG_PTR room, DWORD *granularity, int line)
+{
+	ULONG_PTR count = room;
+
+	SetLastError(POISON);
+	cr_assert(eq(u32, GetWriteWatch(flags, base, size, addrs, &count, granularity), ~0u),
+		  "line %d", line);
+	cr_assert(eq(u32, GetLastError(), error), "line %d", line);
+	cr_assert(eq(sz, count, room), "line %d", line);
+}
+
+#define EXPECT_ORDER(...) expect_order(__VA_ARGS__, __LINE__)
+
+/* Pointers to the count and the granularity, their values, flags, the list, the range. */
+Test(winapi_arguments, get_checks_in_this_order)
+{
+	BYTE *base = alloc_watched(16);
+	PVOID addrs[4] = {NULL};
+	DWORD granularity = POISON;
+
+	EXPECT_ORDER(ERROR_NOACCESS, 0, base, SIZE, addrs, 0, NULL);
+	EXPECT_ORDER(ERROR_NOACCESS, POISON, base, SIZE, addrs, 4, NULL);
+	EXPECT_ORDER(ERROR_INVALID_PARAMETER, 0, base, SIZE, NULL, 0, &granularity);
+	EXPECT_ORDER(ERROR_INVALID_PARAMETER, 0, base, 0, NULL, 4, &granularity);
+	EXPECT_ORDER(ERROR_INVALID_PARAMETER, POISON, base, SIZE, NULL, 4, &granularity);
+	EXPECT_ORDER(ERROR_NOACCESS, 0, NULL, SIZE, NULL, 4, &granularity);
+	EXPECT_ORDER(ERROR_NOACCESS, 0, base, 2 * SIZE, NULL, 4, &granularity);
+	cr_assert(eq(u32, granularity, POISON));
+	release(base);
+}
+
 Test(winapi_arguments, get_checks_its_pointers)
 {
 	BYTE *base = alloc_watched(16);
