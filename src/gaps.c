@@ -44,9 +44,14 @@ static void move_to(struct cursor *at, const struct span *span, struct range *ra
 /* What the kernel passed over in a range is not mapped, or not ours any more. */
 static int pass_over(struct ww *w, const struct cursor *at, uintptr_t end)
 {
-	int r = at->seen < end && !at->sure ? w->backend->ops->attached(w, at->seen, end) : 1;
+	int r;
 
-	return r == 0 ? -ESTALE : r < 0 ? r : 0;
+	if (at->sure || at->seen >= end)
+		return 0;
+	r = w->backend->ops->attached(w, at->seen, end);
+	if (r < 0)
+		return r;
+	return r == 0 ? -ESTALE : 0;
 }
 
 /* Moves to the range that holds addr, or the next one above. */

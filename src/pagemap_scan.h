@@ -73,7 +73,7 @@ int ps_attached(struct ww *w, uintptr_t start, uintptr_t end);
 int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
 	    struct sink *sink);
 
-/* Tries it all on scratch pages; fills no_holes and guard_pages. */
+/* Tries it all on scratch pages; fills no_holes, join_gaps and guard_pages. */
 int ps_probe(struct ww *w, const char **why);
 
 #endif

@@ -101,17 +101,6 @@ int ps_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 	return n;
 }
 
-int ps_arm_written(struct ww *w, struct range *r)
-{
-	int n = 0;
-
-	r->mode = PS_ARMED;
-	/* This leaves page tables behind, without which such a kernel reports nothing. */
-	if (w->no_holes)
-		n = ps_protect(w, r->start, r->end);
-	return n < 0 ? n : ps_unprotect(w, r->start, r->end);
-}
-
 /* Neither there nor armed. */
 static const struct ps_filter empty = {
 	.mask = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,
@@ -120,16 +109,30 @@ static const struct ps_filter empty = {
 	.flags = WWK_PM_SCAN_CHECK_WPASYNC,
 };
 
+/* Leaves page tables behind, and never protection: a failure between the two would hide writes. */
+static int make_tables(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	int r = ps_protect(w, start, end);
+	int undone = ps_unprotect(w, start, end);
+
+	return r < 0 ? r : undone;
+}
+
+int ps_arm_written(struct ww *w, struct range *r)
+{
+	r->mode = PS_ARMED;
+	/* Without page tables such a kernel reports nothing. */
+	return w->no_holes ? make_tables(w, r->start, r->end) : ps_unprotect(w, r->start, r->end);
+}
+
 int ps_fill_holes(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	while (start < end) {
-		int n = ps_regions(w, &empty, start, end, w->list, WW_LIST, &start);
+		int n = ps_regions(w, &empty, start, end, w->regions, WW_REGIONS, &start);
 
 		for (int i = 0; i < n; i++) {
-			int r = ps_protect(w, w->list[i].start, w->list[i].end);
+			int r = make_tables(w, w->regions[i].start, w->regions[i].end);
 
-			if (r == 0)
-				r = ps_unprotect(w, w->list[i].start, w->list[i].end);
 			if (r < 0)
 				return r;
 		}
@@ -142,52 +145,55 @@ int ps_fill_holes(struct ww *w, uintptr_t start, uintptr_t end)
 /*
  * Where there is no page table, a scan makes one and protects all of it, without excluding faults:
  * a page that was first written at that moment is protected with the rest. Unlike the rest, it is
- * there.
+ * there. v holds the n regions that were empty, not 0.
  */
-static int release_raced(struct ww *w, uintptr_t start, uintptr_t end)
+static int release_raced(struct ww *w, const struct wwk_page_region *v, int n)
 {
-	static const struct ps_filter raced = {
+	static const struct ps_filter armed = {
 		.mask = WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO,
 		.inverted = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO,
 		.returned = WWK_PAGE_IS_WPALLOWED,
 	};
+	const struct wwk_page_region *last = v + n - 1;
+	struct wwk_page_region found[64] = {{0}};
+	uintptr_t pos = v->start;
 
-	while (start < end) {
-		struct wwk_page_region found = {0};
-		int n = ps_regions(w, &raced, start, end, &found, 1, &start);
+	while (pos < last->end) {
+		int m = ps_regions(w, &armed, pos, last->end, found, 64, &pos);
 
-		if (n > 0)
-			n = ps_unprotect(w, found.start, found.end);
-		if (n < 0)
-			return n;
+		for (int i = 0; i < m;) {
+			uintptr_t from = found[i].start > v->start ? found[i].start : v->start;
+			uintptr_t to = found[i].end < v->end ? found[i].end : v->end;
+			int r = from < to ? ps_unprotect(w, from, to) : 0;
+
+			if (r < 0)
+				return r;
+			if (found[i].end <= v->end)
+				i++;
+			else if (v++ == last)
+				return 0;
+		}
+		if (m < 0)
+			return m;
 	}
 	return 0;
 }
 
 static int arm_holes(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	const uintptr_t first = start;
 	struct ps_filter holes = empty;
 
 	holes.flags |= WWK_PM_SCAN_WP_MATCHING;
 	while (start < end) {
 		const struct wwk_page_region *v = w->regions;
 		int n = ps_regions(w, &holes, start, end, w->regions, WW_REGIONS, &start);
+		int r = n > 0 ? release_raced(w, v, n) : n;
 
-		for (int i = 0; i < n; i++) {
-			/* What lacks a page table fills one, but for the ends of the range. */
-			bool whole = v[i].end - v[i].start >= ps_table_span(w) || v[i].start == first ||
-				     v[i].end == end;
-			int r = whole ? release_raced(w, v[i].start, v[i].end) : 0;
-
-			if (r < 0)
-				return r;
-			/* Such a kernel only says that it did: let them be zero pages, then. */
-			if (w->no_holes)
-				sys_madvise(v[i].start, v[i].end - v[i].start, MADV_POPULATE_READ);
-		}
-		if (n < 0)
-			return n;
+		if (r < 0)
+			return r;
+		/* Such a kernel only says that it did: let them be zero pages, then. */
+		for (int i = 0; w->no_holes && i < n; i++)
+			sys_madvise(v[i].start, v[i].end - v[i].start, MADV_POPULATE_READ);
 	}
 	return 0;
 }

@@ -86,15 +86,22 @@ int ps_open(struct ww *w, const char **why)
 	return r;
 }
 
-static bool is_scanned(struct ww *w, uintptr_t page)
+/* Whether a scan sees anything there: 1, 0, or an error. */
+static int is_scanned(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	static const struct ps_filter registered = {
 		.mask = WWK_PAGE_IS_WPALLOWED,
 		.returned = WWK_PAGE_IS_WPALLOWED,
 	};
-	uintptr_t next;
+	void *page;
+	struct sink first = {
+		.shape = SINK_PAGES,
+		.list.pages = &page,
+		.room = 1,
+		.page_shift = w->page_shift,
+	};
 
-	return ps_regions(w, &registered, page, page + w->page_size, w->regions, 1, &next) == 1;
+	return (int)ps_regions_into(w, &registered, start, end, &first, &start);
 }
 
 int ps_attach(struct ww *w, uintptr_t start, uintptr_t end)
@@ -112,9 +119,10 @@ int ps_attach(struct ww *w, uintptr_t start, uintptr_t end)
 	if (r < 0)
 		return r == -EBUSY || r == -ENOMEM ? (int)r : -ENOTSUP;
 	/* Some kernels register device memory, which no scan ever looks at. */
-	if (!is_scanned(w, start)) {
+	r = is_scanned(w, start, end);
+	if (r <= 0) {
 		ps_detach(w, start, end);
-		return -ENOTSUP;
+		return r < 0 ? (int)r : -ENOTSUP;
 	}
 	/* Only huge pages of hugetlbfs lack UFFDIO_ZEROPAGE, and not every way to ask for the kind
 	 * of a mapping knows them. */

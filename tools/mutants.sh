@@ -46,7 +46,7 @@ mutant 'no distrust after an error' src/api_query.c 's/if (w->backend->ops->sett
 mutant 'no sticky mark after an error' src/api_query.c 's/r->all_written = true;/;/' pitfalls-scan
 mutant 'sticky mark on the last range only' src/api_query.c 's/struct range \*r = registry_first(&w->registry, q->start);/struct range *r = registry_first(\&w->registry, q->end - 1);/' conformance pitfalls-remap pitfalls-scan
 mutant 'no check for remapped memory' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC |/filter.flags = 0 |/' pitfalls-remap
-mutant 'gaps: no check for remapped memory' src/gaps.c 's/int r = at->seen < end \&\& .*/int r = 1;/' pitfalls-remap
+mutant 'gaps: no check for remapped memory' src/gaps.c 's/if (at->sure || at->seen >= end)/if (1)/' pitfalls-remap
 mutant 'gaps: reset over the gap' src/gaps.c 's/^\tend = earlier(at->range->end, span->end);/\tend = span->end;/' pitfalls-remap
 mutant 'lazy with huge pages' $arm 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_UNMERGEABLE}/' pitfalls-lazy
 mutant 'a huge zero page is a hole' $arm 's/^\t       region->categories & WWK_PAGE_IS_HUGE;/\t       0;/' pitfalls-lazy
@@ -63,7 +63,7 @@ mutant 'promote what is stale' $backend 's/if (ps_attached(w, r->start, r->end) 
 mutant 'promoting uses the list of a query' $backend '/^static size_t count_populated/,/^}/s/w->regions/w->list/' pitfalls-lazy
 mutant 'promote without the zero pages' $arm 's/n = arm_zero_pages(w, start, end);/n = 0;/' pitfalls-lazy
 mutant 'promote without the holes' $arm 's/int n = arm_holes(w, start, end);/int n = 0;/' pitfalls-lazy
-mutant 'writes into holes are not looked for' $arm 's/int r = whole ? release_raced.*/int r = whole ? 0 : 0;/' pitfalls-races
+mutant 'writes into holes are not looked for' $arm 's/int r = n > 0 ? release_raced.*/int r = n < 0 ? n : 0;/' pitfalls-races
 mutant 'reset by protecting' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset.*/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC; if (reset) ps_protect(w, start, end);/' pitfalls-scan
 mutant 'vec NULL' $scan 's/\.vec_len = max,/.vec_len = 0,/; s/\.vec = (uintptr_t)v,/.vec = 0,/' pitfalls-scan
 mutant 'accept every version' src/pagemap_scan_probe.c 's/return major == 6 .*/return false;/' pitfalls-kernels

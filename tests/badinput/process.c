@@ -306,6 +306,59 @@ static int host_closed_ours_then_watches(void)
 	return 0;
 }
 
+/* Each of ours alone; which one is which, the link in /proc tells. */
+static int host_closed_one(const char *name)
+{
+	char *p = map_private(PAGES * PAGE), *q = map_private(PAGES * PAGE);
+	struct ww *w;
+	int closed = 0;
+
+	CHECK(ww_new(&w, NULL) == 0);
+	CHECK(ww_watch(w, p, PAGES * PAGE, 0) == 0);
+	p[PAGE] = 1;
+	for (int fd = 3; fd < 64; fd++) {
+		char link[64], target[256] = "";
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		if (readlink(link, target, sizeof(target) - 1) > 0 && strstr(target, name))
+			closed += close(fd) == 0;
+	}
+	CHECK(closed > 0);
+	CHECK(ww_watch(w, q, PAGES * PAGE, 0) == 0);
+	q[PAGE] = 1;
+	for (int tries = 0; tries < 2; tries++)
+		if (written(w, p, 0) != SIZE_MAX)
+			break;
+	CHECK(written(w, p, WW_RESET) >= 1);
+	CHECK(written(w, q, WW_RESET) >= 1);
+	p[2 * PAGE] = 1;
+	CHECK(written(w, p, WW_RESET) == 1);
+	ww_free(w);
+	return 0;
+}
+
+static int host_closed_pagemap(void)
+{
+	return host_closed_one("/pagemap");
+}
+
+static int host_closed_maps(void)
+{
+	return host_closed_one("/maps");
+}
+
+static int host_closed_uffd(void)
+{
+	return host_closed_one("userfaultfd");
+}
+
+Test(process, one_descriptor_closed_by_the_host)
+{
+	in_child(host_closed_pagemap);
+	in_child(host_closed_maps);
+	in_child(host_closed_uffd);
+}
+
 Test(process, descriptors_closed_by_the_host)
 {
 	in_child(host_closed_ours);

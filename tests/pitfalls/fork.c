@@ -219,6 +219,23 @@ Test(fork, memory_that_the_child_did_not_get_is_stale_and_the_rest_works)
 	madvise(memory, 16 * PAGE, MADV_DOFORK);
 }
 
+Test(fork, a_hole_at_the_beginning_is_no_reason_to_fail)
+{
+	pid_t child;
+
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+	unmap(memory, 2 * PAGE);
+	child = fork();
+	if (child == 0) {
+		size_t count;
+
+		CHECK(get(WW_RESET, &count) == 0 && count == PAGES - 2);
+		_exit(0);
+	}
+	expect_success(child);
+	cr_assert_eq(pages_of_parent(0), 0);
+}
+
 Test(fork, a_child_without_descriptors_gets_an_error_and_can_try_again)
 {
 	pid_t child;

@@ -28,6 +28,8 @@ static char *memory;
 static bool stored[PAGES], reported[PAGES];
 static size_t first_page;
 static unsigned delay_us;
+/* Of each page table's worth of pages behind first_page the first is not mapped. */
+static bool holes;
 static atomic_bool go;
 
 static void begin(void)
@@ -39,6 +41,7 @@ static void begin(void)
 	memset(stored, 0, sizeof(stored));
 	memset(reported, 0, sizeof(reported));
 	go = false;
+	holes = false;
 }
 
 static void end(void)
@@ -69,6 +72,8 @@ static void *store(void *seed)
 	for (int i = 0; i < STORES; i++) {
 		size_t page = first_page + (size_t)rand_r(&state) % (PAGES - first_page);
 
+		if (holes && page % 512 == 0)
+			page++;
 		stored[page] = true;
 		page_write(memory + page * PAGE, (uint64_t)i + 1);
 	}
@@ -143,6 +148,19 @@ Test(races, becoming_dense_loses_no_write)
 	first_page = PAGES / 2 + 64;
 	for (int round = 0; round < ROUNDS; round++) {
 		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+		memset(memory, 1, first_page * PAGE);
+		race(round, query);
+	}
+}
+
+Test(races, becoming_dense_between_holes_loses_no_write)
+{
+	first_page = PAGES / 2 + 512;
+	holes = true;
+	for (int round = 0; round < ROUNDS; round++) {
+		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+		for (size_t page = first_page; page < PAGES; page += 512)
+			unmap(memory + page * PAGE, PAGE);
 		memset(memory, 1, first_page * PAGE);
 		race(round, query);
 	}
