@@ -14,12 +14,18 @@
 
 #define FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
+/* The size is the only argument of ours that can be invalid, for being too large. */
+static NTSTATUS map_error(int error)
+{
+	return win_status(error == EINVAL ? -ENOMEM : -error);
+}
+
 static NTSTATUS map_at(uintptr_t base, size_t size, int access, uintptr_t *out)
 {
 	void *at = mmap((void *)base, size, access, FLAGS | MAP_FIXED_NOREPLACE, -1, 0);
 
 	if (at == MAP_FAILED)
-		return win_status(-errno);
+		return map_error(errno);
 	/* Kernels before 4.17 take the address as a hint. */
 	if ((uintptr_t)at != base) {
 		sys_munmap(at, size);
@@ -37,7 +43,7 @@ static NTSTATUS map_aligned(size_t size, int access, uintptr_t *out)
 	void *at = more < size ? MAP_FAILED : mmap(NULL, more, access, FLAGS, -1, 0);
 
 	if (at == MAP_FAILED)
-		return more < size ? STATUS_NO_MEMORY : win_status(-errno);
+		return more < size ? STATUS_NO_MEMORY : map_error(errno);
 	start = (uintptr_t)at;
 	end = start + more;
 	base = (start + WIN_GRANULARITY - 1) & ~(WIN_GRANULARITY - 1);
