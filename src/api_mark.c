@@ -39,21 +39,6 @@ static int mark_all(struct ww *w, uintptr_t start, uintptr_t end)
 	return for_watched(w, start, end, mark);
 }
 
-/* Cuts the first mapping that begins before end out of *start; 0: there is none. */
-static int next_mapping(struct ww *w, uintptr_t *start, uintptr_t end, struct mapping *m)
-{
-	int r = *start < end ? maps_find(&w->maps, *start, m) : -ENOENT;
-
-	if (r == -ENOENT || (r == 0 && m->start >= end))
-		return 0;
-	if (r < 0)
-		return context_lost(w, &w->maps.file) ? -ESTALE : -EIO;
-	m->start = m->start > *start ? m->start : *start;
-	m->end = m->end < end ? m->end : end;
-	*start = m->end;
-	return 1;
-}
-
 static int check_discard(struct ww *w, struct range *range, uintptr_t start, uintptr_t end)
 {
 	struct mapping m;
@@ -62,7 +47,7 @@ static int check_discard(struct ww *w, struct range *range, uintptr_t start, uin
 	(void)range;
 	if (r <= 0)
 		return r == 0 ? -ESTALE : r;
-	while ((r = next_mapping(w, &start, end, &m)) > 0)
+	while ((r = context_next_mapping(w, &start, end, &m)) > 0)
 		/* Dropped pages of it would be read from the file again. */
 		if (m.kind == MAPPING_PRIVATE_FILE)
 			return -ENOTSUP;
@@ -74,7 +59,7 @@ static int discard(struct ww *w, struct range *range, uintptr_t start, uintptr_t
 	struct mapping m;
 	int r;
 
-	while ((r = next_mapping(w, &start, end, &m)) > 0) {
+	while ((r = context_next_mapping(w, &start, end, &m)) > 0) {
 		r = w->backend->ops->discard(w, range, &m);
 		if (r < 0)
 			break;

@@ -10,16 +10,42 @@ const struct backend backend_table[] = {
 			      WW_NO_SIGNAL_HANDLER | WW_NO_THREAD | WW_SURVIVES_FORK,
 		.ops = &backend_pagemap_scan,
 	},
-	{.name = "uffd"},
-	{.name = "mprotect"},
-	{.name = "soft-dirty", .named_only = true},
+	{
+		.name = "uffd",
+		.variant = "uffd-thread",
+		.guarantees = WW_EXACT | WW_ATOMIC_RESET | WW_RANGED_RESET | WW_KERNEL_WRITES |
+			      WW_NO_SIGNAL_HANDLER | WW_SURVIVES_FORK,
+		.ops = &backend_uffd_thread,
+	},
+	{
+		.name = "uffd",
+		.variant = "uffd-sigbus",
+		.guarantees = WW_EXACT | WW_ATOMIC_RESET | WW_RANGED_RESET | WW_NO_THREAD |
+			      WW_SURVIVES_FORK,
+		.ops = &backend_uffd_sigbus,
+	},
+	{
+		.name = "mprotect",
+		.guarantees = WW_ATOMIC_RESET | WW_RANGED_RESET | WW_NO_THREAD | WW_SURVIVES_FORK,
+	},
+	{
+		.name = "soft-dirty",
+		.guarantees = WW_KERNEL_WRITES | WW_NO_SIGNAL_HANDLER | WW_NO_THREAD |
+			      WW_SURVIVES_FORK,
+		.needs_stopped = true,
+	},
 	{.name = NULL},
 };
 
-const struct backend *backend_named(const char *name)
+bool backend_is(const struct backend *b, const char *name)
+{
+	return strcmp(b->name, name) == 0 || (b->variant && strcmp(b->variant, name) == 0);
+}
+
+bool backend_known(const char *name)
 {
 	for (const struct backend *b = backend_table; b->name; b++)
-		if (strcmp(b->name, name) == 0)
-			return b;
-	return NULL;
+		if (backend_is(b, name))
+			return true;
+	return false;
 }

@@ -36,6 +36,8 @@ struct ww;
  *            begins at r->start: sets r->end and r->mode; every page counts as not written then
  * @arm_written: the same for the whole of r; every page of it counts as written
  * @add_discards: from now on dropped content counts as written in r [may be left out]
+ * @inherit:  in a child, instead of @close, @open and @attach of every range, where memory is as
+ *            the parent's was [left out where it is not tracked there]
  * @scan:     report the written pages of [start, end), a part of one or more neighbouring ranges in
  *            the mode of r, to the sink until it is full; with reset each page is reset in the same
  *            step. 0: all reported; 1: the sink is full; on an error pages may have been reset
@@ -52,6 +54,9 @@ struct ww;
  *            the caller isolates it and uses @arm_written
  * @discard:  drop the content of m, the whole or a part of one mapping that lies in r, is attached
  *            and no private mapping of a file; its pages count as not written then
+ * @prepare:  let the kernel write to [start, end) in r, which may count as written from now on
+ *            [left out where the kernel can anyway]
+ * @protect:  mprotect(2) for [start, end) in r [left out where mprotect(2) will do]
  */
 struct backend_ops {
 	int (*open)(struct ww *w, const char **why);
@@ -62,6 +67,7 @@ struct backend_ops {
 	int (*arm)(struct ww *w, struct range *r, enum mapping_kind kind);
 	int (*arm_written)(struct ww *w, struct range *r);
 	int (*add_discards)(struct ww *w, struct range *r);
+	int (*inherit)(struct ww *w);
 	int (*scan)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
 		    struct sink *sink);
 	int (*list)(struct ww *w, unsigned mode, bool all_tracked, uintptr_t start, uintptr_t end,
@@ -69,28 +75,36 @@ struct backend_ops {
 	int (*settle)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*mark)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
 	int (*discard)(struct ww *w, struct range *r, const struct mapping *m);
+	int (*prepare)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
+	int (*protect)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, int prot);
 };
 
 /**
  * struct backend - a row of the table
- * @name:       as in WRITEWATCH_BACKEND
- * @guarantees: bits of enum ww_guarantee
- * @named_only: chosen only when asked for by name
- * @ops:        NULL where this version does not have it
+ * @name:          as in WRITEWATCH_BACKEND and struct ww_info
+ * @variant:       a name that this row has for itself, where it shares @name with others
+ * @guarantees:    bits of enum ww_guarantee
+ * @needs_stopped: chosen only by name or with WW_WRITERS_STOPPED
  */
 struct backend {
 	const char *name;
+	const char *variant;
 	uint64_t guarantees;
-	bool named_only;
+	bool needs_stopped;
 	const struct backend_ops *ops;
 };
 
 extern const struct backend_ops backend_pagemap_scan;
+extern const struct backend_ops backend_uffd_thread;
+extern const struct backend_ops backend_uffd_sigbus;
+extern const struct backend_ops backend_mprotect;
+extern const struct backend_ops backend_soft_dirty;
 
 /* Null-terminated by a row without name. */
 extern const struct backend backend_table[];
 
-/* The row called name, or NULL. */
-const struct backend *backend_named(const char *name);
+/* Whether the row, or any row, is called that. */
+bool backend_is(const struct backend *b, const char *name);
+bool backend_known(const char *name);
 
 #endif

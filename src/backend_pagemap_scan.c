@@ -2,13 +2,13 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "pagemap.h"
 #include "pagemap_scan.h"
+#include "uapi/userfaultfd.h"
+#include "uffd.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
-#endif
-#ifndef MADV_DONTNEED_LOCKED
-#define MADV_DONTNEED_LOCKED 24
 #endif
 
 /* From here on a scan, which passes quickly over what is clean, costs less than protecting all. */
@@ -92,7 +92,7 @@ int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool 
 	/* Where nobody wants the answer, protecting a few pages is the shorter way. */
 	if (reset && sink->shape == SINK_NOTHING && r->mode == PS_ARMED &&
 	    end - start <= RESET_BY_PROTECTING << w->page_shift)
-		return ps_protect(w, start, end);
+		return uffd_protect(w, start, end);
 	filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset ? WWK_PM_SCAN_WP_MATCHING : 0);
 	while (start < end && !sink_full(sink)) {
 		n = ps_regions_into(w, &filter, start, end, sink, &start);
@@ -136,6 +136,62 @@ static int ps_list(struct ww *w, unsigned mode, bool all_tracked, uintptr_t star
 	return n;
 }
 
+void ps_close(struct ww *w)
+{
+	pagemap_close(w);
+	sys_close(&w->uffd);
+}
+
+int ps_open(struct ww *w, const char **why)
+{
+	const uint64_t features = WWK_UFFD_FEATURE_WP_ASYNC | WWK_UFFD_FEATURE_WP_UNPOPULATED;
+	int r = pagemap_open(w, why);
+
+	*why = r < 0 ? *why : NULL;
+	if (r == 0)
+		r = uffd_open(w, WWK_UFFD_USER_MODE_ONLY, features, 0, why);
+	if (r < 0 && !*why)
+		*why = "the kernel has no asynchronous write-protection "
+		       "(UFFD_FEATURE_WP_ASYNC, Linux 6.7)";
+	if (r == 0)
+		r = ps_probe(w, why);
+	if (r < 0)
+		ps_close(w);
+	return r;
+}
+
+/* Whether a scan sees anything there: 1, 0, or an error. */
+static int is_scanned(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	static const struct ps_filter registered = {
+		.mask = WWK_PAGE_IS_WPALLOWED,
+		.returned = WWK_PAGE_IS_WPALLOWED,
+	};
+	void *page;
+	struct sink first = {
+		.shape = SINK_PAGES,
+		.list.pages = &page,
+		.room = 1,
+		.page_shift = w->page_shift,
+	};
+
+	return (int)ps_regions_into(w, &registered, start, end, &first, &start);
+}
+
+int ps_attach(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	int r = uffd_attach(w, start, end);
+
+	if (r < 0)
+		return r;
+	/* Some kernels register device memory, which no scan ever looks at. */
+	r = is_scanned(w, start, end);
+	if (r > 0)
+		return 0;
+	uffd_detach(w, start, end);
+	return r < 0 ? r : -ENOTSUP;
+}
+
 /* Asks for what cannot be, so that only the check of every mapping is left of the scan. */
 int ps_attached(struct ww *w, uintptr_t start, uintptr_t end)
 {
@@ -158,33 +214,22 @@ static int ps_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end
 	if (n <= 0)
 		return n == 0 ? -ESTALE : n;
 	if (r->mode == PS_ARMED)
-		return ps_unprotect(w, start, end);
+		return uffd_unprotect(w, start, end);
 	/* A lazy range reports no empty page: fill a few, or let many be an armed range. */
 	if (end - start > ps_table_span(w) || sys_madvise(start, end - start, MADV_POPULATE_WRITE))
 		return -EAGAIN;
 	return 0;
 }
 
-static int drop(const struct mapping *m)
-{
-	size_t len = m->end - m->start;
-	int n;
-
-	if (m->kind == MAPPING_SHARED)
-		return sys_madvise(m->start, len, MADV_REMOVE);
-	n = sys_madvise(m->start, len, MADV_DONTNEED);
-	return n == -EINVAL ? sys_madvise(m->start, len, MADV_DONTNEED_LOCKED) : n;
-}
-
 /* Shared memory cannot be armed afterwards where the kernel arms no empty page, but keeps what was
  * armed before. */
 static int discard_armed(struct ww *w, struct range *r, const struct mapping *m)
 {
-	int n = ps_protect(w, m->start, m->end);
+	int n = uffd_protect(w, m->start, m->end);
 
 	if (n == 0)
-		n = drop(m);
-	if (n < 0 && ps_settle(w, m->start, m->end) < 0)
+		n = maps_drop(m);
+	if (n < 0 && uffd_settle(w, m->start, m->end) < 0)
 		r->all_written = true;
 	return n;
 }
@@ -192,7 +237,7 @@ static int discard_armed(struct ww *w, struct range *r, const struct mapping *m)
 static int ps_discard(struct ww *w, struct range *r, const struct mapping *m)
 {
 	bool before = w->no_holes && m->kind == MAPPING_SHARED && r->mode == PS_ARMED;
-	int n = before ? discard_armed(w, r, m) : drop(m);
+	int n = before ? discard_armed(w, r, m) : maps_drop(m);
 
 	if (n < 0)
 		return n == -ENOMEM ? n : -ENOTSUP;
@@ -205,14 +250,14 @@ const struct backend_ops backend_pagemap_scan = {
 	.open = ps_open,
 	.close = ps_close,
 	.attach = ps_attach,
-	.detach = ps_detach,
+	.detach = uffd_detach,
 	.attached = ps_attached,
 	.arm = ps_arm,
 	.arm_written = ps_arm_written,
 	.add_discards = ps_add_discards,
 	.scan = ps_scan,
 	.list = ps_list,
-	.settle = ps_settle,
+	.settle = uffd_settle,
 	.mark = ps_mark,
 	.discard = ps_discard,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "context.h"
+#include "pagemap.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,18 +11,21 @@ static const uint64_t known_guarantees = WW_EXACT | WW_ATOMIC_RESET | WW_RANGED_
 					 WW_KERNEL_WRITES | WW_NO_SIGNAL_HANDLER | WW_NO_THREAD |
 					 WW_SURVIVES_FORK;
 
+static const uint64_t known_flags = WW_WRITERS_STOPPED | WW_NO_HANDLER;
+
 /* What ww_new() is asked for: no backend at all, only this one, or, with neither, the first. */
 struct wish {
 	bool none;
-	const struct backend *only;
+	const char *only;
 	uint64_t required;
+	uint64_t flags;
 };
 
 static int read_name(const char *name, struct wish *wish)
 {
 	wish->none = strcmp(name, "off") == 0;
-	wish->only = backend_named(name);
-	return wish->none || wish->only || strcmp(name, "auto") == 0 ? 0 : -EINVAL;
+	wish->only = wish->none || strcmp(name, "auto") == 0 ? NULL : name;
+	return !wish->only || backend_known(name) ? 0 : -EINVAL;
 }
 
 static bool all_zero(const unsigned char *bytes, size_t n)
@@ -54,9 +58,10 @@ static int read_options(const struct ww_options *given, struct wish *wish)
 		}
 		memcpy(&options, given, size);
 	}
-	if (options.required & ~known_guarantees || options.flags & ~(uint64_t)WW_WRITERS_STOPPED)
+	if (options.required & ~known_guarantees || options.flags & ~known_flags)
 		return -EINVAL;
 	wish->required = options.required;
+	wish->flags = options.flags;
 	if (options.backend)
 		r = read_name(options.backend, wish);
 	if (r == 0 && env && *env)
@@ -68,7 +73,7 @@ static void refuse(struct ww *w, const struct backend *backend, int error, const
 {
 	if (w->refusal_count < WW_MAX_REFUSALS)
 		w->refusals[w->refusal_count++] = (struct ww_refusal){
-			.backend = backend->name,
+			.backend = backend->variant ? backend->variant : backend->name,
 			.reason = why,
 			.error = -error,
 		};
@@ -77,6 +82,8 @@ static void refuse(struct ww *w, const struct backend *backend, int error, const
 static int try_backend(struct ww *w, const struct backend *backend, const struct wish *wish,
 		       const char **why)
 {
+	int r;
+
 	if (!backend->ops) {
 		*why = "it is not part of this version";
 		return -ENOTSUP;
@@ -85,7 +92,11 @@ static int try_backend(struct ww *w, const struct backend *backend, const struct
 		*why = "it lacks a guarantee that the program requires";
 		return -ENOTSUP;
 	}
-	return backend->ops->open(w, why);
+	w->backend = backend;
+	r = backend->ops->open(w, why);
+	if (r < 0)
+		w->backend = NULL;
+	return r;
 }
 
 /* What the caller can mend, as against what this machine does not have. */
@@ -102,17 +113,16 @@ static int choose(struct ww *w, const struct wish *wish)
 		const char *why = NULL;
 		int r;
 
-		if (wish->only ? b != wish->only : b->named_only)
+		if (wish->only ? !backend_is(b, wish->only)
+			       : b->needs_stopped && !(wish->flags & WW_WRITERS_STOPPED))
 			continue;
 		if (wish->none) {
 			refuse(w, b, -ENOTSUP, "WRITEWATCH_BACKEND or the program says off");
 			continue;
 		}
 		r = try_backend(w, b, wish, &why);
-		if (r == 0) {
-			w->backend = b;
+		if (r == 0)
 			return 0;
-		}
 		refuse(w, b, r, why);
 		if (is_shortage(r) && !is_shortage(result))
 			result = r;
@@ -134,26 +144,28 @@ static int make_guard(struct ww *w)
 	}
 	w->guard = page;
 	pthread_mutex_init(&w->guard->lock, NULL);
-	w->guard->alive = 1;
+	w->guard->alive = w->guard->own = 1;
 	return 0;
 }
 
 static int allocate(struct ww **out)
 {
-	struct ww *w = malloc(sizeof(*w));
-	int r;
+	struct ww *w;
+	void *p;
+	int r = sys_mmap(&p, sizeof(*w), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
 
-	if (!w)
-		return -ENOMEM;
-	/* Not calloc: the result vectors have to be backed by pages from the start. */
+	if (r < 0)
+		return r;
+	w = p;
+	/* The result vectors have to be backed by pages from the start. */
 	memset(w, 0, sizeof(*w));
-	w->maps.file = w->uffd = w->pagemap = SYS_NO_FILE;
+	w->maps.file = w->uffd = w->pagemap = w->stop = SYS_NO_FILE;
 	w->page_size = sys_page_size();
 	w->page_shift = (unsigned)__builtin_ctzl(w->page_size);
 	registry_init(&w->registry);
 	r = make_guard(w);
 	if (r < 0)
-		free(w);
+		sys_munmap(w, sizeof(*w));
 	else
 		*out = w;
 	return r;
@@ -164,7 +176,7 @@ static void dispose(struct ww *w)
 	registry_destroy(&w->registry);
 	pthread_mutex_destroy(&w->guard->lock);
 	sys_munmap(w->guard, w->page_size);
-	free(w);
+	sys_munmap(w, sizeof(*w));
 }
 
 static void detach_all(struct ww *w)
@@ -187,6 +199,7 @@ int ww_new(struct ww **out, const struct ww_options *options)
 		r = allocate(&w);
 	if (r < 0)
 		return r;
+	w->flags = wish.flags;
 	r = choose(w, &wish);
 	if (r < 0) {
 		dispose(w);
@@ -213,8 +226,13 @@ static int begin_anew(struct ww *w)
 	const char *why;
 	int r;
 
-	ops->close(w);
-	r = ops->open(w, &why);
+	if (ops->inherit) {
+		r = ops->inherit(w);
+	} else {
+		ops->close(w);
+		w->guard->own = 1;
+		r = ops->open(w, &why);
+	}
 	if (r < 0)
 		return is_shortage(r) ? r : -ENOTSUP;
 	w->registry.count = w->registry.bytes = 0;
@@ -228,10 +246,10 @@ static int begin_anew(struct ww *w)
 		w->registry.count++;
 		w->registry.bytes += p->end - p->start;
 		/* What cannot be tracked here is found by the next query of it: -ESTALE. */
-		p->all_written = ops->attach(w, p->start, p->end) < 0 ||
+		p->all_written = (!ops->inherit && ops->attach(w, p->start, p->end) < 0) ||
 				 ops->arm_written(w, p) < 0;
 	}
-	w->guard->alive = 1;
+	w->guard->alive = w->guard->own = 1;
 	return 0;
 }
 
@@ -259,6 +277,31 @@ bool context_lost(struct ww *w, const struct sys_file *file)
 		return false;
 	w->guard->alive = 0;
 	return true;
+}
+
+int context_next_mapping(struct ww *w, uintptr_t *start, uintptr_t end, struct mapping *m)
+{
+	int r = *start < end ? maps_find(&w->maps, *start, m) : -ENOENT;
+
+	if (r == -ENOENT || (r == 0 && m->start >= end))
+		return 0;
+	if (r < 0)
+		return context_lost(w, &w->maps.file) ? -ESTALE : -EIO;
+	m->start = m->start > *start ? m->start : *start;
+	m->end = m->end < end ? m->end : end;
+	*start = m->end;
+	return 1;
+}
+
+static bool meets(uintptr_t start, uintptr_t end, const void *at, size_t size)
+{
+	return start < (uintptr_t)at + size && (uintptr_t)at < end;
+}
+
+bool context_uses(const struct ww *w, uintptr_t start, uintptr_t end)
+{
+	return meets(start, end, w, sizeof(*w)) || meets(start, end, w->guard, w->page_size) ||
+	       (w->words && meets(start, end, w->words, PM_WORDS * sizeof(*w->words)));
 }
 
 int context_settle(struct ww *w, struct range *range)
@@ -297,6 +340,7 @@ static void fill_info(const struct ww *w, struct ww_info *info)
 		.watched = w->registry.bytes,
 		.range_count = w->registry.count,
 		.refusal_count = w->refusal_count,
+		.widened = w->widened,
 	};
 	memcpy(info->refusals, w->refusals, sizeof(info->refusals));
 }
@@ -329,6 +373,7 @@ int ww_probe(const struct ww_options *options, struct ww_info *out)
 		r = allocate(&w);
 	if (r < 0)
 		return r;
+	w->flags = wish.flags;
 	choose(w, &wish);
 	fill_info(w, &info);
 	if (w->backend)

@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 #include "backend.h"
+#include "clients.h"
 #include "maps.h"
+#include "page_states.h"
 #include "registry.h"
 #include "sys.h"
 #include "uapi/pagemap_scan.h"
@@ -20,27 +22,43 @@
 /**
  * struct guard - lives in a page that the kernel wipes in every child
  * @alive: 0 in a child that has not begun anew
+ * @own:   0 in a child that has nothing of its own yet: no descriptor and no thread
  * @lock:  all zero is an unlocked mutex, so a lock that was held while another thread forked is
  *         free in the child
  */
 struct guard {
 	uint32_t alive;
+	uint32_t own;
 	pthread_mutex_t lock;
 };
 
 /**
  * struct ww - a context
  * @guard:       see there
- * @backend:     the row that was chosen
+ * @backend:     the row that was chosen, or is being tried
+ * @flags:       of struct ww_options
  * @registry:    what is watched
  * @maps:        what is mapped
  * @uffd:        the userfaultfd that memory is registered with
- * @pagemap:     what PAGEMAP_SCAN is asked of
+ * @pagemap:     what PAGEMAP_SCAN is asked of, or read
  * @page_size, @page_shift: of this machine
  * @no_holes:    this kernel does not report pages as written for which it has no page table
  * @guard_pages: the category of guard pages if this kernel knows it, else 0
  * @join_gaps:   the backend can list what was written in several ranges and gaps between them
  * @refusals:    backends tried before
+ * @no_markers:  this kernel cannot write-protect a private page that is not there
+ * @stale_bits:  this kernel leaves pages protected that mremap(2) moved away from a userfaultfd
+ * @stop:        wakes @thread up
+ * @thread:      resolves faults
+ * @stack:       of @thread
+ * @has_thread, @thread_stops, @thread_at: it runs, is to end, has its stack around there
+ * @last_fault:  the page whose fault was resolved last; 0 after pages were protected
+ * @client:      how signal handlers and other contexts find this one
+ * @states:      of the pages it watches
+ * @splits:      boundaries between protected and unprotected pages, each a mapping more
+ * @most_splits: more than these would use up what the process may have
+ * @widened:     pages that counted as written because others were
+ * @words:       PM_WORDS of /proc/self/pagemap
  * @regions:     the backend's result vector, good until its next scan
  * @list:        the same for what is listed while ranges are being scanned; both are written before
  *               their first use, so that they are there when the kernel copies answers that exist
@@ -60,6 +78,25 @@ struct ww {
 
 	struct sys_file uffd;
 	struct maps maps;
+	uint64_t flags;
+
+	/* What only the fallbacks use. */
+	bool no_markers;
+	bool stale_bits;
+	bool has_thread;
+	bool thread_stops;
+	struct sys_file stop;
+	pthread_t thread;
+	uintptr_t thread_at;
+	void *stack;
+	uintptr_t last_fault;
+	struct client client;
+	struct page_states states;
+	size_t splits;
+	size_t most_splits;
+	uint64_t widened;
+	uint64_t *words;
+
 	size_t refusal_count;
 	struct ww_refusal refusals[WW_MAX_REFUSALS];
 	struct wwk_page_region regions[WW_REGIONS];
@@ -74,6 +111,10 @@ void context_leave(struct ww *w);
  * context begins anew, as in a child. Lock held.
  */
 bool context_lost(struct ww *w, const struct sys_file *file);
+/* Cuts the first mapping that begins before end out of *start; 0: there is none. Lock held. */
+int context_next_mapping(struct ww *w, uintptr_t *start, uintptr_t end, struct mapping *m);
+/* Whether any of it is memory of the context itself, which no handler could write to. */
+bool context_uses(const struct ww *w, uintptr_t start, uintptr_t end);
 /* Lets the backend take over the mark that all of the range is written. Lock held. */
 int context_settle(struct ww *w, struct range *range);
 

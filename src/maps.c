@@ -5,8 +5,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "uapi/procmap_query.h"
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 
 static long query(const struct maps *maps, uintptr_t addr, struct wwk_procmap_query *q)
 {
@@ -45,6 +50,9 @@ static int find_by_query(const struct maps *maps, uintptr_t addr, struct mapping
 	if (r < 0)
 		return (int)r;
 	*out = (struct mapping){.start = q.vma_start, .end = q.vma_end};
+	out->prot = (q.vma_flags & WWK_PROCMAP_QUERY_VMA_READABLE ? PROT_READ : 0) |
+		    (q.vma_flags & WWK_PROCMAP_QUERY_VMA_WRITABLE ? PROT_WRITE : 0) |
+		    (q.vma_flags & WWK_PROCMAP_QUERY_VMA_EXECUTABLE ? PROT_EXEC : 0);
 	if (q.vma_page_size > sys_page_size())
 		out->kind = MAPPING_HUGETLB;
 	else if (q.vma_flags & WWK_PROCMAP_QUERY_VMA_SHARED)
@@ -61,13 +69,15 @@ static int parse_line(const char *line, struct mapping *out)
 	uintptr_t start, end;
 	unsigned long inode;
 	unsigned major, minor;
-	char sharing;
+	char access[4];
 
-	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*3c%c %*x %x:%x %lu", &start, &end, &sharing,
+	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4c %*x %x:%x %lu", &start, &end, access,
 		   &major, &minor, &inode) != 6)
 		return -EIO;
 	*out = (struct mapping){.start = start, .end = end};
-	if (sharing == 's')
+	out->prot = (access[0] == 'r' ? PROT_READ : 0) | (access[1] == 'w' ? PROT_WRITE : 0) |
+		    (access[2] == 'x' ? PROT_EXEC : 0);
+	if (access[3] == 's')
 		out->kind = MAPPING_SHARED;
 	else
 		out->kind = inode || major || minor ? MAPPING_PRIVATE_FILE : MAPPING_PRIVATE_ANON;
@@ -111,4 +121,15 @@ static int find_by_text(const struct maps *maps, uintptr_t addr, struct mapping 
 int maps_find(const struct maps *maps, uintptr_t addr, struct mapping *out)
 {
 	return maps->text_only ? find_by_text(maps, addr, out) : find_by_query(maps, addr, out);
+}
+
+int maps_drop(const struct mapping *m)
+{
+	size_t len = m->end - m->start;
+	int r;
+
+	if (m->kind == MAPPING_SHARED)
+		return sys_madvise(m->start, len, MADV_REMOVE);
+	r = sys_madvise(m->start, len, MADV_DONTNEED);
+	return r == -EINVAL ? sys_madvise(m->start, len, MADV_DONTNEED_LOCKED) : r;
 }

@@ -20,6 +20,7 @@ struct mapping {
 	uintptr_t start;
 	uintptr_t end;
 	enum mapping_kind kind;
+	int prot; /* PROT_READ and so on */
 };
 
 struct maps {
@@ -33,5 +34,7 @@ void maps_close(struct maps *maps);
 
 /* The mapping that holds addr, or the next one above: 0, -ENOENT when there is none, -EIO. */
 int maps_find(const struct maps *maps, uintptr_t addr, struct mapping *out);
+/* Drops the content of [m->start, m->end), so that it reads as zero, or as the file. */
+int maps_drop(const struct mapping *m);
 
 #endif

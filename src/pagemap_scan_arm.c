@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "pagemap_scan.h"
+#include "uffd.h"
 
 /* How watching begins: what of a range is armed, what may stay lazy, and arming later on. */
 
@@ -97,7 +98,7 @@ int ps_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 	if (n == 0 && r->mode == PS_LAZY)
 		n = make_lazy(w, r);
 	if (n == 0 && r->mode == PS_ARMED)
-		n = ps_protect(w, r->start, r->end);
+		n = uffd_protect(w, r->start, r->end);
 	return n;
 }
 
@@ -112,8 +113,8 @@ static const struct ps_filter empty = {
 /* Leaves page tables behind, and never protection: a failure between the two would hide writes. */
 static int make_tables(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	int r = ps_protect(w, start, end);
-	int undone = ps_unprotect(w, start, end);
+	int r = uffd_protect(w, start, end);
+	int undone = uffd_unprotect(w, start, end);
 
 	return r < 0 ? r : undone;
 }
@@ -122,7 +123,7 @@ int ps_arm_written(struct ww *w, struct range *r)
 {
 	r->mode = PS_ARMED;
 	/* Without page tables such a kernel reports nothing. */
-	return w->no_holes ? make_tables(w, r->start, r->end) : ps_unprotect(w, r->start, r->end);
+	return w->no_holes ? make_tables(w, r->start, r->end) : uffd_unprotect(w, r->start, r->end);
 }
 
 int ps_fill_holes(struct ww *w, uintptr_t start, uintptr_t end)
@@ -164,7 +165,7 @@ static int release_raced(struct ww *w, const struct wwk_page_region *v, int n)
 		for (int i = 0; i < m;) {
 			uintptr_t from = found[i].start > v->start ? found[i].start : v->start;
 			uintptr_t to = found[i].end < v->end ? found[i].end : v->end;
-			int r = from < to ? ps_unprotect(w, from, to) : 0;
+			int r = from < to ? uffd_unprotect(w, from, to) : 0;
 
 			if (r < 0)
 				return r;
@@ -219,7 +220,7 @@ int ps_arm_untouched(struct ww *w, struct range *r, uintptr_t start, uintptr_t e
 	if (n == 0)
 		n = arm_zero_pages(w, start, end);
 	/* How far that came, and what it took along, is not known. */
-	if (n < 0 && ps_settle(w, start, end) < 0)
+	if (n < 0 && uffd_settle(w, start, end) < 0)
 		r->all_written = true;
 	return n;
 }

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "pagemap_scan.h"
+#include "uffd.h"
 
 /* For each mode, what one page table maps where pages have 4 KiB. */
 #define HALF ((uintptr_t)1 << 21)
@@ -113,11 +114,11 @@ static int try_tracking(struct ww *w, uintptr_t start, const char **why)
 	/* Such a kernel leaves more out where a scan asks for more than one category. */
 	w->join_gaps = !w->no_holes;
 	sys_madvise(lazy.start, 2 * HALF, MADV_NOHUGEPAGE);
-	if (ps_protect(w, armed.start, armed.end) < 0 || !tracks(w, &lazy) || !tracks(w, &armed)) {
+	if (uffd_protect(w, armed.start, armed.end) < 0 || !tracks(w, &lazy) || !tracks(w, &armed)) {
 		*why = "pages written on trial were not reported as they should be";
 		r = -ENOTSUP;
 	}
-	ps_detach(w, lazy.start, armed.end);
+	uffd_detach(w, lazy.start, armed.end);
 	return r;
 }
 

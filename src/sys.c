@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -84,6 +86,30 @@ ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset)
 	return negative_errno(syscall(SYS_pread64, fd, buffer, size, offset));
 }
 
+ssize_t sys_read(int fd, void *buffer, size_t size)
+{
+	return negative_errno(syscall(SYS_read, fd, buffer, size));
+}
+
+ssize_t sys_write(int fd, const void *buffer, size_t size)
+{
+	return negative_errno(syscall(SYS_write, fd, buffer, size));
+}
+
+int sys_eventfd(struct sys_file *file)
+{
+	return sys_adopt(file, (int)negative_errno(syscall(SYS_eventfd2, 0,
+							   O_CLOEXEC | O_NONBLOCK)));
+}
+
+int sys_poll(int a, int b, int timeout_ms)
+{
+	struct pollfd fds[] = {{.fd = a, .events = POLLIN}, {.fd = b, .events = POLLIN}};
+	struct timespec timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
+
+	return (int)negative_errno(syscall(SYS_ppoll, fds, 2, &timeout, NULL, 0));
+}
+
 int sys_mmap(void **out, size_t len, int prot, int flags)
 {
 	void *p = mmap(NULL, len, prot, flags, -1, 0);
@@ -102,6 +128,79 @@ void sys_munmap(void *addr, size_t len)
 int sys_madvise(uintptr_t addr, size_t len, int advice)
 {
 	return (int)negative_errno(madvise((void *)addr, len, advice));
+}
+
+int sys_mprotect(uintptr_t addr, size_t len, int prot)
+{
+	return (int)negative_errno(mprotect((void *)addr, len, prot));
+}
+
+int sys_mremap(uintptr_t addr, size_t len, void **out)
+{
+	void *p = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	if (mremap((void *)addr, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, p) == MAP_FAILED) {
+		int error = -errno;
+
+		munmap(p, len);
+		return error;
+	}
+	*out = p;
+	return 0;
+}
+
+int sys_sigaction(int number, const struct sigaction *action, struct sigaction *old)
+{
+	return (int)negative_errno(sigaction(number, action, old));
+}
+
+void sys_block_signals(sigset_t *old)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, old);
+}
+
+void sys_restore_signals(const sigset_t *old)
+{
+	pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
+int sys_thread_start(pthread_t *thread, void *stack, size_t size, void *(*run)(void *),
+		     void *arg)
+{
+	pthread_attr_t attr;
+	sigset_t old;
+	int error;
+
+	sys_block_signals(&old);
+	pthread_attr_init(&attr);
+	error = pthread_attr_setstack(&attr, stack, size);
+	if (!error)
+		error = pthread_create(thread, &attr, run, arg);
+	if (error == EINVAL)
+		error = pthread_create(thread, NULL, run, arg);
+	pthread_attr_destroy(&attr);
+	sys_restore_signals(&old);
+	return -error;
+}
+
+void sys_thread_join(pthread_t thread)
+{
+	pthread_join(thread, NULL);
+}
+
+void sys_futex_wait(uint32_t *word, uint32_t value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+}
+
+void sys_futex_wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
 }
 
 int sys_kernel_release(char *release, size_t size)

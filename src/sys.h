@@ -8,6 +8,8 @@
  * standard descriptors must not print into ours.
  */
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,9 +34,32 @@ bool sys_is_open(const struct sys_file *file);
 long sys_ioctl(int fd, unsigned long request, void *arg);
 ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset);
 
+ssize_t sys_read(int fd, void *buffer, size_t size);
+ssize_t sys_write(int fd, const void *buffer, size_t size);
+int sys_eventfd(struct sys_file *file);
+/* Waits until one of two descriptors is readable, or for so long. */
+int sys_poll(int a, int b, int timeout_ms);
+
 int sys_mmap(void **out, size_t len, int prot, int flags);
 void sys_munmap(void *addr, size_t len);
 int sys_madvise(uintptr_t addr, size_t len, int advice);
+int sys_mprotect(uintptr_t addr, size_t len, int prot);
+/* Moves the mapping to any other place. */
+int sys_mremap(uintptr_t addr, size_t len, void **out);
+
+int sys_sigaction(int number, const struct sigaction *action, struct sigaction *old);
+/* Blocks every signal, and puts things back as they were. Neither can fail. */
+void sys_block_signals(sigset_t *old);
+void sys_restore_signals(const sigset_t *old);
+/* A thread that never runs a signal handler, on this stack if that is large enough for what the
+ * program wants each thread to have. */
+int sys_thread_start(pthread_t *thread, void *stack, size_t size, void *(*run)(void *),
+		     void *arg);
+void sys_thread_join(pthread_t thread);
+
+/* Sleeps while *word is value; either may return without cause. */
+void sys_futex_wait(uint32_t *word, uint32_t value);
+void sys_futex_wake(uint32_t *word);
 
 int sys_kernel_release(char *release, size_t size);
 size_t sys_page_size(void);

@@ -125,9 +125,12 @@ enum ww_guarantee {
  * enum ww_option_flags - for struct ww_options
  * @WW_WRITERS_STOPPED: the caller stops every writer around each get and reset. Allows backends
  *                      that would lose writes otherwise; the others ignore it.
+ * @WW_NO_HANDLER:      no signal handler is installed: the program has one, and calls
+ *                      ww_handle_fault() from it
  */
 enum ww_option_flags {
-	WW_WRITERS_STOPPED = 1 << 0
+	WW_WRITERS_STOPPED = 1 << 0,
+	WW_NO_HANDLER = 1 << 1
 };
 
 /**
@@ -136,7 +139,8 @@ enum ww_option_flags {
  *            members, is taken as if the others were zero; a larger, newer one is taken if what this
  *            version does not know is zero.
  * @backend:  NULL or "auto": the first usable one; or the name of the only one to try:
- *            "pagemap-scan", "uffd", "mprotect", "soft-dirty". "off": none, ww_new() fails.
+ *            "pagemap-scan", "uffd", "mprotect", "soft-dirty"; of the two ways to use userfaultfd,
+ *            "uffd-thread" or "uffd-sigbus" alone. "off": none, ww_new() fails.
  *            The environment variable WRITEWATCH_BACKEND, with the same values, overrides this,
  *            except in set-user-ID programs; empty is as if it were not set.
  * @required: bits of enum ww_guarantee that the backend must have
@@ -151,7 +155,7 @@ struct ww_options {
 
 /**
  * struct ww_refusal - why a backend was not chosen
- * @backend: its name
+ * @backend: its name; "uffd-thread" and "uffd-sigbus" for the two ways to use userfaultfd
  * @reason:  a sentence for people, without full stop
  * @error:   the errno value behind it, positive
  *
@@ -176,6 +180,9 @@ struct ww_refusal {
  * @range_count:   how many pieces the context keeps them in; a matter of cost, not of meaning
  * @refusal_count: how many of @refusals are set
  * @refusals:      backends that come before @backend and were refused, in the order of preference
+ * @widened:       pages that counted as written because a neighbour was: mprotect, when it had used
+ *                 up its share of the mappings that a process may have (vm.max_map_count). While
+ *                 this is 0, nothing was reported that was not written.
  */
 struct ww_info {
 	size_t size;
@@ -186,6 +193,7 @@ struct ww_info {
 	size_t range_count;
 	size_t refusal_count;
 	struct ww_refusal refusals[WW_MAX_REFUSALS];
+	uint64_t widened;
 };
 
 /**
@@ -392,6 +400,54 @@ WW_PUBLIC int ww_mark(struct ww *w, void *addr, size_t len);
  * Since: 0.1
  */
 WW_PUBLIC int ww_discard(struct ww *w, void *addr, size_t len);
+
+/**
+ * ww_prepare_write() - before a system call writes into watched memory
+ * @w:    the context
+ * @addr: start of what the call may write; need not be watched, or only in part
+ * @len:  its length in bytes, not 0
+ *
+ * Only for backends without %WW_KERNEL_WRITES, where read(2) and others fail with EFAULT on pages
+ * that nobody wrote since the last reset; with the others, does nothing. All pages of the range may
+ * count as written afterwards, whatever the system call then writes. A reset between this call and
+ * the system call has to be followed by this call again.
+ *
+ * Return: 0, or -EINVAL, -ESTALE, -ENOMEM, -EIO, -EMFILE, -ENFILE, -ENOTSUP as ww_get(). Since: 0.1
+ */
+WW_PUBLIC int ww_prepare_write(struct ww *w, void *addr, size_t len);
+
+/**
+ * ww_protect() - mprotect(2) for watched memory
+ * @w:    the context
+ * @addr: start of the range, page aligned; need not be watched, or only in part
+ * @len:  its length in bytes, not 0
+ * @prot: PROT_READ and so on, as for mprotect(2)
+ *
+ * A program that may run with the mprotect backend changes the protection of watched memory by this
+ * call only: the backend cannot tell the program's protection from its own. No page's state changes.
+ *
+ * Return: 0, or, with the front of the range perhaps changed,
+ *   -EINVAL   @addr is not page aligned, @len is 0, the range wraps or reaches into the kernel's
+ *             half, or mprotect(2) says so
+ *   -ENOMEM, -EACCES  as mprotect(2)
+ *   -EMFILE, -ENFILE, -ENOTSUP  in a child: could not begin anew
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_protect(struct ww *w, void *addr, size_t len, int prot);
+
+/**
+ * ww_handle_fault() - was this write fault ours?
+ * @addr: the address of the fault (si_addr)
+ *
+ * For signal handlers of programs that use %WW_NO_HANDLER, or whose handler was installed after the
+ * context was made and does not pass on what it does not know. To be called for SIGSEGV with
+ * si_code SEGV_ACCERR and for SIGBUS with si_code BUS_ADRERR, and where the processor tells, only
+ * if it was a write. Speaks for all contexts of the process.
+ *
+ * Async-signal-safe; keeps errno. Return: 1 if the fault was ours: return from the handler, and the
+ * write succeeds. 0 if it is the program's own affair. Since: 0.1
+ */
+WW_PUBLIC int ww_handle_fault(void *addr);
 
 /**
  * ww_info() - what this context is made of

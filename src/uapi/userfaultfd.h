@@ -32,10 +32,22 @@ struct wwk_uffdio_writeprotect {
 	uint64_t mode;
 };
 
+/* What read(2) returns; the members of a page fault. */
+struct wwk_uffd_msg {
+	uint8_t event;
+	uint8_t reserved[7];
+	uint64_t flags;
+	uint64_t address;
+	uint64_t thread;
+};
+
+#define WWK_UFFD_EVENT_PAGEFAULT 0x12
+
 #define WWK_USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
 #define WWK_UFFD_USER_MODE_ONLY 1
 
 #define WWK_UFFD_API UINT64_C(0xAA)
+#define WWK_UFFD_FEATURE_SIGBUS (UINT64_C(1) << 7)
 #define WWK_UFFD_FEATURE_WP_UNPOPULATED (UINT64_C(1) << 13)
 #define WWK_UFFD_FEATURE_WP_ASYNC (UINT64_C(1) << 15)
 
@@ -49,6 +61,7 @@ struct wwk_uffdio_writeprotect {
 #define WWK_UFFDIO_API _IOWR(0xAA, 0x3F, struct wwk_uffdio_api)
 #define WWK_UFFDIO_REGISTER _IOWR(0xAA, 0x00, struct wwk_uffdio_register)
 #define WWK_UFFDIO_UNREGISTER _IOR(0xAA, 0x01, struct wwk_uffdio_range)
+#define WWK_UFFDIO_WAKE _IOR(0xAA, 0x02, struct wwk_uffdio_range)
 #define WWK_UFFDIO_WRITEPROTECT _IOWR(0xAA, 0x06, struct wwk_uffdio_writeprotect)
 
 #endif

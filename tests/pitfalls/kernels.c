@@ -28,12 +28,13 @@ TestSuite(kernels, .init = begin, .fini = leaks_end);
 
 static const char *refusal(int expected)
 {
+	struct ww_options options = {.size = sizeof(options), .backend = "pagemap-scan"};
 	struct ww_info info = {.size = sizeof(info)};
 	struct ww *w = (struct ww *)&w;
 
-	cr_assert_eq(ww_new(&w, NULL), expected);
+	cr_assert_eq(ww_new(&w, &options), expected);
 	cr_assert_null(w);
-	cr_assert_eq(ww_probe(NULL, &info), 0);
+	cr_assert_eq(ww_probe(&options, &info), 0);
 	cr_assert_null(info.backend);
 	cr_assert_str_eq(info.refusals[0].backend, "pagemap-scan");
 	return info.refusals[0].reason;
@@ -69,6 +70,21 @@ Test(kernels, versions_that_lose_data_are_refused_and_no_others)
 	accepts("6.6.31-patched");
 	accepts("7.0");
 	accepts("");
+}
+
+/* Synchronous write-protection needs no scan. */
+Test(kernels, where_the_scan_is_refused_the_next_backend_is_taken)
+{
+	struct ww_info info = {.size = sizeof(info)};
+	struct ww *w;
+
+	seam.release = "6.8.9";
+	cr_assert_eq(ww_new(&w, NULL), 0);
+	cr_assert_eq(ww_info(w, &info), 0);
+	cr_assert_str_eq(info.backend, "uffd");
+	cr_assert_str_eq(info.refusals[0].backend, "pagemap-scan");
+	cr_assert(strstr(info.refusals[0].reason, "CVE-2024-36943"));
+	ww_free(w);
 }
 
 static long no_ioctl(struct wwk_pm_scan_arg *arg, long result)

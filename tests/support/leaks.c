@@ -118,8 +118,13 @@ static bool maps_are_compared(void)
 	return !SANITIZED && (only == NULL || strcmp(only, "fds") != 0);
 }
 
+/* Makes the page that the library keeps for the life of the process; not in every test program. */
+extern int ww_handle_fault(void *addr) __attribute__((weak));
+
 void leaks_begin(void)
 {
+	if (ww_handle_fault)
+		ww_handle_fault(NULL);
 	/* Arenas of threads stay when the threads are gone: have none. */
 	mallopt(M_ARENA_MAX, 1);
 	take_fds(&before);

@@ -117,7 +117,7 @@ Test(options, a_probe_gives_each_reason_when_all_is_off)
 
 	cr_assert_eq(ww_probe(&options, &info), 0);
 	cr_assert_null(info.backend);
-	cr_assert_eq(info.refusal_count, 3);
+	cr_assert_eq(info.refusal_count, 4);
 	for (size_t i = 0; i < info.refusal_count; i++)
 		cr_assert(info.refusals[i].reason && info.refusals[i].error > 0);
 }

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * userfaultfd whose faults are signals: no privilege and no thread, but what the kernel writes to a
+ * protected page fails.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "faults.h"
+#include "pagemap.h"
+#include "uapi/userfaultfd.h"
+#include "uffd.h"
+#include "uffd_sync.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+/*
+ * Whether it was the protection that made this page fault. If it is not protected, another thread
+ * may have been quicker with the same fault: then the page can be had now.
+ */
+static bool was_protected(struct ww *w, uintptr_t page)
+{
+	uint64_t word = 0;
+
+	if (sys_pread(w->pagemap.fd, &word, sizeof(word),
+		      (off_t)((page >> w->page_shift) * sizeof(word))) != sizeof(word))
+		return false;
+	return word & (PM_UFFD_WP | PM_PRESENT | PM_SWAPPED) ||
+	       sys_madvise(page, w->page_size, MADV_POPULATE_READ) != -EFAULT;
+}
+
+/*
+ * Un-protecting succeeds whatever the page was. To look costs a tenth of the fault, so it is done
+ * where the same signal can have another reason: behind the end of a file, and when it came for the
+ * same page again.
+ */
+static int us_fault(struct ww *w, uintptr_t page)
+{
+	bool doubtful = page_state(&w->states, page) & STATE_SHARED ||
+			page == __atomic_load_n(&w->last_fault, __ATOMIC_RELAXED);
+
+	/* In a child the descriptor is the parent's, and memory is not protected. */
+	if (!w->guard->own || (doubtful && !was_protected(w, page)))
+		return 0;
+	__atomic_store_n(&w->last_fault, page, __ATOMIC_RELAXED);
+	return uffd_unprotect_once(w, page, page + w->page_size) == 0;
+}
+
+static bool installs(const struct ww *w)
+{
+	return !(w->flags & WW_NO_HANDLER);
+}
+
+static void us_close(struct ww *w)
+{
+	if (w->client.w) {
+		clients_remove(&w->client);
+		if (installs(w))
+			faults_end(SIGBUS);
+	}
+	w->client.w = NULL;
+	page_states_free(&w->states);
+	uffd_sync_close(w);
+}
+
+static int become_client(struct ww *w)
+{
+	int r = clients_init();
+
+	if (r == 0 && installs(w))
+		r = faults_begin(SIGBUS);
+	if (r < 0)
+		return r;
+	w->client = (struct client){
+		.w = w,
+		.kind = &backend_uffd_sigbus,
+		.states = &w->states,
+		.fault = us_fault,
+	};
+	clients_add(&w->client);
+	return 0;
+}
+
+/* A fault while its signal is blocked would end the process. */
+static int probe_unblocked(struct ww *w, const char **why)
+{
+	sigset_t bus, old;
+	int r;
+
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &bus, &old);
+	r = uffd_sync_probe(w, installs(w), why);
+	sys_restore_signals(&old);
+	return r;
+}
+
+static int us_open(struct ww *w, const char **why)
+{
+	int r = uffd_sync_open(w, WWK_UFFD_USER_MODE_ONLY, WWK_UFFD_FEATURE_SIGBUS, why);
+
+	if (r == 0) {
+		*why = "the signal handler could not be installed";
+		r = become_client(w);
+	}
+	if (r == 0)
+		r = probe_unblocked(w, why);
+	if (r < 0)
+		us_close(w);
+	return r;
+}
+
+static void set_states(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
+{
+	sigset_t old;
+
+	clients_lock(&old);
+	page_states_change(&w->states, start, end, clear, set);
+	clients_unlock(&old);
+}
+
+static int us_attach(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	int r = context_uses(w, start, end) ? -ENOTSUP
+					    : page_states_reserve(&w->states, w->page_shift, start,
+								  end);
+
+	if (r == 0)
+		r = uffd_attach(w, start, end);
+	/* Shared until something else is known: that only makes its faults looked at twice. */
+	if (r == 0)
+		set_states(w, start, end, 0, STATE_WATCHED | STATE_SHARED);
+	return r;
+}
+
+static int us_detach(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	int r = uffd_detach(w, start, end);
+
+	if (r == 0)
+		set_states(w, start, end, 0xff, 0);
+	return r;
+}
+
+static int us_arm(struct ww *w, struct range *r, enum mapping_kind kind)
+{
+	if (kind == MAPPING_PRIVATE_ANON)
+		set_states(w, r->start, r->end, STATE_SHARED, 0);
+	if (installs(w))
+		faults_keep(SIGBUS);
+	return uffd_sync_arm(w, r, kind);
+}
+
+static int us_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
+		   struct sink *sink)
+{
+	if (reset && installs(w))
+		faults_keep(SIGBUS);
+	return uffd_sync_scan(w, r, start, end, reset, sink);
+}
+
+const struct backend_ops backend_uffd_sigbus = {
+	.open = us_open,
+	.close = us_close,
+	.attach = us_attach,
+	.detach = us_detach,
+	.attached = uffd_sync_attached,
+	.arm = us_arm,
+	.arm_written = uffd_sync_arm_written,
+	.scan = us_scan,
+	.settle = uffd_settle,
+	.mark = uffd_sync_mark,
+	.discard = uffd_sync_discard,
+	.prepare = uffd_sync_mark,
+};

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * userfaultfd with a thread that resolves faults, those of the kernel included. The thread touches
+ * no watched memory, allocates nothing and takes no lock: a fault that it waited for would never
+ * be resolved.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "pagemap.h"
+#include "uapi/userfaultfd.h"
+#include "uffd.h"
+#include "uffd_sync.h"
+
+/* Should the host have closed what wakes the thread up, it looks by itself. */
+#define LOOK_MS 5000
+#define STACK ((size_t)256 << 10)
+
+static bool must_stop(const struct ww *w)
+{
+	return __atomic_load_n(&w->thread_stops, __ATOMIC_ACQUIRE);
+}
+
+/* Whoever waits for a page that is not ours any more tries again. */
+static void resolve(struct ww *w, uintptr_t page)
+{
+	struct wwk_uffdio_range range = {.start = page, .len = w->page_size};
+
+	if (uffd_unprotect_once(w, page, page + w->page_size) < 0)
+		sys_ioctl(w->uffd.fd, WWK_UFFDIO_WAKE, &range);
+}
+
+static int serve_some(struct ww *w)
+{
+	struct wwk_uffd_msg msgs[16];
+	ssize_t n;
+
+	sys_poll(w->uffd.fd, w->stop.fd, LOOK_MS);
+	/* The number may be another file's by now. */
+	if (must_stop(w) || !sys_is_open(&w->uffd))
+		return -EBADF;
+	n = sys_read(w->uffd.fd, msgs, sizeof(msgs));
+	for (ssize_t i = 0; i < n / (ssize_t)sizeof(*msgs); i++)
+		if (msgs[i].event == WWK_UFFD_EVENT_PAGEFAULT)
+			resolve(w, msgs[i].address & ~(uint64_t)(w->page_size - 1));
+	return n < 0 && n != -EAGAIN && n != -EINTR ? (int)n : 0;
+}
+
+static void *serve(void *arg)
+{
+	struct ww *w = arg;
+	int here = 0, r;
+
+	__atomic_store_n(&w->thread_at, (uintptr_t)&here, __ATOMIC_RELEASE);
+	do
+		r = serve_some(w);
+	while (r == 0);
+	/* Without us nobody may wait: closing lets go of all memory, which the next call finds. */
+	if (!must_stop(w)) {
+		struct sys_file uffd = w->uffd;
+
+		sys_close(&uffd);
+	}
+	return NULL;
+}
+
+static int start_thread(struct ww *w)
+{
+	int r = sys_eventfd(&w->stop);
+
+	if (r == 0)
+		r = sys_mmap(&w->stack, STACK, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK);
+	if (r < 0)
+		return r;
+	w->thread_stops = false;
+	w->thread_at = 0;
+	r = sys_thread_start(&w->thread, w->stack, STACK, serve, w);
+	w->has_thread = r == 0;
+	return r;
+}
+
+static void stop_thread(struct ww *w)
+{
+	const uint64_t one = 1;
+
+	/* In a child it does not exist. */
+	if (w->has_thread && w->guard->own) {
+		__atomic_store_n(&w->thread_stops, true, __ATOMIC_RELEASE);
+		if (sys_is_open(&w->stop))
+			sys_write(w->stop.fd, &one, sizeof(one));
+		sys_thread_join(w->thread);
+	}
+	w->has_thread = false;
+	if (w->stack)
+		sys_munmap(w->stack, STACK);
+	w->stack = NULL;
+	sys_close(&w->stop);
+}
+
+static void ut_close(struct ww *w)
+{
+	stop_thread(w);
+	uffd_sync_close(w);
+}
+
+static int ut_open(struct ww *w, const char **why)
+{
+	int r = uffd_sync_open(w, 0, 0, why);
+
+	if (r == 0) {
+		*why = "no thread could be started";
+		r = start_thread(w);
+	}
+	if (r == 0)
+		r = uffd_sync_probe(w, true, why);
+	if (r < 0)
+		ut_close(w);
+	return r;
+}
+
+static int ut_attach(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	uintptr_t stack = __atomic_load_n(&w->thread_at, __ATOMIC_ACQUIRE);
+
+	if (context_uses(w, start, end) || (start <= stack && stack < end))
+		return -ENOTSUP;
+	return uffd_attach(w, start, end);
+}
+
+const struct backend_ops backend_uffd_thread = {
+	.open = ut_open,
+	.close = ut_close,
+	.attach = ut_attach,
+	.detach = uffd_detach,
+	.attached = uffd_sync_attached,
+	.arm = uffd_sync_arm,
+	.arm_written = uffd_sync_arm_written,
+	.scan = uffd_sync_scan,
+	.settle = uffd_settle,
+	.mark = uffd_sync_mark,
+	.discard = uffd_sync_discard,
+};

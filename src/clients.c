@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "clients.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "sys.h"
+
+enum { FREE, HELD, AWAITED };
+
+static uint32_t *lock_word;
+static struct client *first;
+
+int clients_init(void)
+{
+	uint32_t *none = NULL;
+	void *page;
+	int r;
+
+	if (__atomic_load_n(&lock_word, __ATOMIC_ACQUIRE))
+		return 0;
+	r = sys_mmap(&page, sys_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	if (r < 0)
+		return r;
+	r = sys_madvise((uintptr_t)page, sys_page_size(), MADV_WIPEONFORK);
+	/* Kept for the life of the process: a handler may be about to look at it at any time. */
+	if (r == 0 && __atomic_compare_exchange_n(&lock_word, &none, page, false,
+						  __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		return 0;
+	sys_munmap(page, sys_page_size());
+	return r == 0 || r == -ENOMEM ? r : -ENOTSUP;
+}
+
+void clients_lock_blocked(void)
+{
+	uint32_t free = FREE;
+
+	if (__atomic_compare_exchange_n(lock_word, &free, HELD, false, __ATOMIC_ACQUIRE,
+					__ATOMIC_RELAXED))
+		return;
+	while (__atomic_exchange_n(lock_word, AWAITED, __ATOMIC_ACQUIRE) != FREE)
+		sys_futex_wait(lock_word, AWAITED);
+}
+
+void clients_unlock_blocked(void)
+{
+	if (__atomic_exchange_n(lock_word, FREE, __ATOMIC_RELEASE) == AWAITED)
+		sys_futex_wake(lock_word);
+}
+
+void clients_lock(sigset_t *old)
+{
+	sys_block_signals(old);
+	clients_lock_blocked();
+}
+
+void clients_unlock(const sigset_t *old)
+{
+	clients_unlock_blocked();
+	sys_restore_signals(old);
+}
+
+void clients_add(struct client *c)
+{
+	sigset_t old;
+
+	clients_lock(&old);
+	c->next = first;
+	first = c;
+	clients_unlock(&old);
+}
+
+void clients_remove(struct client *c)
+{
+	struct client **link = &first;
+	sigset_t old;
+
+	clients_lock(&old);
+	while (*link && *link != c)
+		link = &(*link)->next;
+	if (*link)
+		*link = c->next;
+	clients_unlock(&old);
+}
+
+struct client *clients_first(void)
+{
+	return first;
+}
+
+bool clients_overlap(const struct client *c, uintptr_t start, uintptr_t end)
+{
+	for (const struct client *other = first; other; other = other->next)
+		if (other != c && other->kind == c->kind &&
+		    page_states_skip(other->states, start, end, STATE_WATCHED, 0) < end)
+			return true;
+	return false;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_CLIENTS_H
+#define WW_CLIENTS_H
+
+/*
+ * The contexts of this process that others have to find: signal handlers, which are given nothing
+ * but an address, and contexts whose backend acts on the whole process.
+ *
+ * One lock guards the list and all page states of its members. It is taken by signal handlers, so
+ * whoever holds it has all signals blocked, touches no watched memory and allocates nothing. It
+ * lives in a page that the kernel wipes in every child: what another thread held is free there.
+ */
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "page_states.h"
+
+struct ww;
+
+/**
+ * struct client - a member of the list
+ * @w:      whose it is
+ * @kind:   members of one kind may not watch the same page
+ * @states: pages that it watches
+ * @fault:  1 if the write fault on this page was one of ours and the write will succeed now, else 0.
+ *          Called in signal handlers, with the lock; NULL where there are none
+ */
+struct client {
+	struct client *next;
+	struct ww *w;
+	const void *kind;
+	struct page_states *states;
+	int (*fault)(struct ww *w, uintptr_t page);
+};
+
+/* Makes the lock, once; -ENOMEM, or -ENOTSUP where the kernel wipes no pages. */
+int clients_init(void);
+void clients_lock(sigset_t *old);
+void clients_unlock(const sigset_t *old);
+/* For callers that have all signals blocked. */
+void clients_lock_blocked(void);
+void clients_unlock_blocked(void);
+
+void clients_add(struct client *c);
+void clients_remove(struct client *c);
+/* The first one, with the lock. */
+struct client *clients_first(void);
+/* Whether another client of the kind watches any page of [start, end). With the lock. */
+bool clients_overlap(const struct client *c, uintptr_t start, uintptr_t end);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+#include "faults.h"
+
+#include <errno.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "clients.h"
+#include "sys.h"
+#include "writewatch/writewatch.h"
+
+/**
+ * struct handled - a signal that we have a handler for
+ * @users: contexts that need it
+ * @in:    our handler was installed, and may still be called by another one
+ * @first: what was there before us
+ * @next:  what we pass faults on to: the same, or what a program installed on top of us
+ */
+struct handled {
+	size_t users;
+	bool in;
+	struct sigaction first;
+	struct sigaction next;
+};
+
+static struct handled on_segv, on_bus;
+
+/*
+ * The context of the fault that this thread is passing on: a handler that was installed after ours
+ * may call ours in turn. The model avoids the allocation that a first use would cause.
+ */
+static _Thread_local const void *passing __attribute__((tls_model("initial-exec")));
+
+static struct handled *handled_by(int number)
+{
+	return number == SIGBUS ? &on_bus : &on_segv;
+}
+
+static int resolve(uintptr_t addr)
+{
+	uintptr_t page = addr & ~(uintptr_t)(sys_page_size() - 1);
+	int r = 0;
+
+	clients_lock_blocked();
+	for (struct client *c = clients_first(); c && r == 0; c = c->next)
+		if (c->fault && page_state(c->states, page) & STATE_WATCHED)
+			r = c->fault(c->w, page);
+	clients_unlock_blocked();
+	return r;
+}
+
+int ww_handle_fault(void *addr)
+{
+	int r, error = errno;
+	sigset_t old;
+
+	if (clients_init() < 0)
+		return 0;
+	sys_block_signals(&old);
+	r = resolve((uintptr_t)addr);
+	sys_restore_signals(&old);
+	errno = error;
+	return r;
+}
+
+/* Where the processor tells: a read, or an instruction that may not be executed, is not ours. */
+static bool may_be_write(const ucontext_t *context)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	return context->uc_mcontext.gregs[REG_ERR] & 2;
+#else
+	(void)context;
+	return true;
+#endif
+}
+
+static bool is_ours(int number, const siginfo_t *info, const ucontext_t *context)
+{
+	int code = number == SIGBUS ? BUS_ADRERR : SEGV_ACCERR;
+
+	return info->si_code == code && may_be_write(context) &&
+	       resolve((uintptr_t)info->si_addr) == 1;
+}
+
+/* As if there were no handler: a fault comes again when we return, a sent signal must be sent. */
+static void by_default(int number, const siginfo_t *info)
+{
+	struct sigaction action = {.sa_handler = SIG_DFL};
+
+	sys_sigaction(number, &action, NULL);
+	if (info->si_code <= 0)
+		raise(number);
+}
+
+static void call(int number, siginfo_t *info, void *context, const struct sigaction *action)
+{
+	sigset_t mask = ((ucontext_t *)context)->uc_sigmask;
+
+	for (int i = 1; i < NSIG; i++)
+		if (sigismember(&action->sa_mask, i) == 1)
+			sigaddset(&mask, i);
+	/* It may write to watched memory, and a fault while its signal is blocked is the end. */
+	sigdelset(&mask, SIGSEGV);
+	sigdelset(&mask, SIGBUS);
+	sys_restore_signals(&mask);
+	if (action->sa_flags & SA_SIGINFO)
+		action->sa_sigaction(number, info, context);
+	else
+		action->sa_handler(number);
+}
+
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+	struct handled *h = handled_by(number);
+	const void *outer = passing;
+	struct sigaction *to = outer == context ? &h->first : &h->next, action = *to;
+	bool plain = !(action.sa_flags & SA_SIGINFO);
+
+	if (plain && action.sa_handler == SIG_IGN && info->si_code <= 0)
+		return;
+	if (plain && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) {
+		by_default(number, info);
+		return;
+	}
+	if (action.sa_flags & (int)SA_RESETHAND)
+		*to = (struct sigaction){.sa_handler = SIG_DFL};
+	passing = context;
+	call(number, info, context, &action);
+	passing = outer;
+}
+
+static void handler(int number, siginfo_t *info, void *context)
+{
+	int error = errno;
+
+	if (!is_ours(number, info, context))
+		pass_on(number, info, context);
+	errno = error;
+}
+
+static bool is_handler(const struct sigaction *action)
+{
+	return action->sa_flags & SA_SIGINFO && action->sa_sigaction == handler;
+}
+
+/* With the lock. */
+static int install(int number)
+{
+	struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART}, old;
+	struct handled *h = handled_by(number);
+	int r = sys_sigaction(number, NULL, &old);
+
+	if (r < 0 || is_handler(&old))
+		return r;
+	/* What we pass on to is known before anything can be passed on. */
+	if (!h->in)
+		h->first = old;
+	h->next = old;
+	ours.sa_sigaction = handler;
+	sigfillset(&ours.sa_mask);
+	r = sys_sigaction(number, &ours, NULL);
+	h->in |= r == 0;
+	return r;
+}
+
+int faults_begin(int number)
+{
+	struct handled *h = handled_by(number);
+	sigset_t old;
+	int r;
+
+	clients_lock(&old);
+	r = install(number);
+	h->users += r == 0;
+	clients_unlock(&old);
+	return r;
+}
+
+void faults_end(int number)
+{
+	struct handled *h = handled_by(number);
+	struct sigaction now;
+	sigset_t old;
+
+	clients_lock(&old);
+	if (h->users && --h->users == 0 && sys_sigaction(number, NULL, &now) == 0 &&
+	    is_handler(&now)) {
+		bool chained = memcmp(&h->first, &h->next, sizeof(h->first)) != 0;
+
+		sys_sigaction(number, &h->next, NULL);
+		h->in = chained;
+	}
+	clients_unlock(&old);
+}
+
+void faults_keep(int number)
+{
+	struct sigaction now;
+	sigset_t old;
+
+	if (sys_sigaction(number, NULL, &now) < 0 || is_handler(&now))
+		return;
+	clients_lock(&old);
+	install(number);
+	clients_unlock(&old);
+}

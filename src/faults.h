@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_FAULTS_H
+#define WW_FAULTS_H
+
+/* The signal handlers: they ask the clients, and pass on what is none of ours. */
+
+/*
+ * One more context that needs a handler for SIGSEGV or SIGBUS; the first one installs it, after
+ * clients_init(). And one less: the last one puts back what was there, unless another handler has
+ * been installed on top, which may call ours.
+ */
+int faults_begin(int number);
+void faults_end(int number);
+/* Puts the handler back where the program installed one later: ours must see the fault first. */
+void faults_keep(int number);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_PAGE_STATES_H
+#define WW_PAGE_STATES_H
+
+/*
+ * A byte for each page that a context watches, found by address in three steps: what a signal
+ * handler has to know, where it may neither allocate nor wait for whoever changes a list.
+ *
+ * Leaves are made in advance and given back only with all the rest, so that bytes never move.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAGE_STATES_LEAF_SHIFT 15
+#define PAGE_STATES_NODE_SHIFT 10
+#define PAGE_STATES_ROOT_SHIFT 12
+
+/**
+ * enum page_state - bits of a byte; 0: not watched
+ * @STATE_READ, @STATE_WRITE, @STATE_EXEC: what the program may do with the page
+ * @STATE_WRITTEN: counts as written
+ * @STATE_SHARED:  part of a shared mapping, or a file's
+ * @STATE_WATCHED: see the name
+ */
+enum page_state {
+	STATE_READ = 1 << 0,
+	STATE_WRITE = 1 << 1,
+	STATE_EXEC = 1 << 2,
+	STATE_WRITTEN = 1 << 3,
+	STATE_SHARED = 1 << 4,
+	STATE_WATCHED = 1 << 7
+};
+
+struct page_states {
+	unsigned page_shift;
+	uint8_t ***root;
+};
+
+/* The first call on a table sets it up. -ENOMEM; -ENOTSUP: an address that is too high. */
+int page_states_reserve(struct page_states *t, unsigned page_shift, uintptr_t start,
+			uintptr_t end);
+void page_states_free(struct page_states *t);
+
+/* The byte of the page at addr, with *count bytes of the pages behind it; NULL: none of them is
+ * watched. */
+uint8_t *page_states_at(const struct page_states *t, uintptr_t addr, size_t *count);
+
+/* 0 if the page is not watched. */
+uint8_t page_state(const struct page_states *t, uintptr_t addr);
+
+/* Clears the bits @clear and sets @set in the bytes of [start, end), which are reserved. */
+void page_states_change(struct page_states *t, uintptr_t start, uintptr_t end, uint8_t clear,
+			uint8_t set);
+
+/* Where in [start, end) the first page is whose byte, masked, is value; end if there is none. */
+uintptr_t page_states_find(const struct page_states *t, uintptr_t start, uintptr_t end,
+			   uint8_t mask, uint8_t value);
+/* The same for the first one whose masked byte is something else. */
+uintptr_t page_states_skip(const struct page_states *t, uintptr_t start, uintptr_t end,
+			   uint8_t mask, uint8_t value);
+
+#endif

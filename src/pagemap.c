@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "pagemap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "context.h"
+
+int pagemap_open(struct ww *w, const char **why)
+{
+	int r = sys_open(&w->pagemap, "/proc/thread-self/pagemap", O_RDONLY);
+
+	if (r == 0)
+		r = maps_open(&w->maps);
+	if (r == -EACCES || r == -EPERM)
+		*why = "/proc/self/pagemap may not be opened: the process is not dumpable "
+		       "(PR_SET_DUMPABLE, or it changed its user)";
+	else if (r == -EMFILE || r == -ENFILE)
+		*why = "no file descriptors are left";
+	else if (r < 0)
+		*why = "/proc/self/pagemap cannot be opened: is /proc mounted?";
+	return r;
+}
+
+int pagemap_make_words(struct ww *w)
+{
+	void *p;
+	int r = sys_mmap(&p, PM_WORDS * sizeof(*w->words), PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS);
+
+	if (r == 0)
+		w->words = p;
+	return r;
+}
+
+void pagemap_close(struct ww *w)
+{
+	if (w->words)
+		sys_munmap(w->words, PM_WORDS * sizeof(*w->words));
+	w->words = NULL;
+	maps_close(&w->maps);
+	sys_close(&w->pagemap);
+}
+
+int pagemap_read(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words)
+{
+	char *to = (char *)words;
+	size_t have = 0, size = ((end - start) >> w->page_shift) * sizeof(*words);
+	off_t at = (off_t)((start >> w->page_shift) * sizeof(*words));
+
+	while (have < size) {
+		ssize_t n = sys_pread(w->pagemap.fd, to + have, size - have, at + (off_t)have);
+
+		if (n <= 0)
+			return context_lost(w, &w->pagemap) ? -ESTALE : -EIO;
+		have += (size_t)n;
+	}
+	return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_PAGEMAP_H
+#define WW_PAGEMAP_H
+
+/* /proc/self/pagemap: a word for each page of address space, mapped or not. */
+
+#include <stdint.h>
+
+struct ww;
+
+#define PM_PRESENT (UINT64_C(1) << 63)
+#define PM_SWAPPED (UINT64_C(1) << 62) /* also a marker for a page that is not there */
+#define PM_UFFD_WP (UINT64_C(1) << 57)
+#define PM_EXCLUSIVE (UINT64_C(1) << 56) /* no other mapping has it, and it is not the zero page */
+#define PM_SOFT_DIRTY (UINT64_C(1) << 55)
+
+/* How many words are read at a time: 64 KiB. */
+#define PM_WORDS ((size_t)8192)
+
+/* Opens w->pagemap and w->maps. */
+int pagemap_open(struct ww *w, const char **why);
+/* The words of the pages in [start, end); -ESTALE, -EIO. */
+int pagemap_read(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words);
+/* Makes w->words; pagemap_close() closes and frees everything. */
+int pagemap_make_words(struct ww *w);
+void pagemap_close(struct ww *w);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_UFFD_H
+#define WW_UFFD_H
+
+/* userfaultfd(2): what the backends that are built on it share. */
+
+#include <stdint.h>
+
+struct ww;
+
+/*
+ * Opens w->uffd by the system call with these flags, or else by the device, which no filter of
+ * system calls hides, and asks for the features. -EINVAL: the kernel lacks one that is not optional.
+ */
+int uffd_open(struct ww *w, int flags, uint64_t features, uint64_t optional, const char **why);
+
+/* Registers [start, end) for write-protection: as attach() of struct backend_ops. */
+int uffd_attach(struct ww *w, uintptr_t start, uintptr_t end);
+int uffd_detach(struct ww *w, uintptr_t start, uintptr_t end);
+/* Write-protects, or un-protects, what is registered; -ESTALE if some of it is mapped and is not. */
+int uffd_protect(struct ww *w, uintptr_t start, uintptr_t end);
+int uffd_unprotect(struct ww *w, uintptr_t start, uintptr_t end);
+/* What is not registered any more needs no mark: scans of it fail until it is repaired, and then
+ * it counts as written. */
+int uffd_settle(struct ww *w, uintptr_t start, uintptr_t end);
+/* One ioctl and its plain error. */
+int uffd_unprotect_once(struct ww *w, uintptr_t start, uintptr_t end);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_UFFD_SYNC_H
+#define WW_UFFD_SYNC_H
+
+/*
+ * Synchronous write-protection: the first write to a protected page faults, and whoever handles
+ * the fault un-protects the page and does nothing else. Whether a page was written is in the page
+ * table alone, so there is no state that could disagree with it and no lock around the two.
+ */
+
+#include "context.h"
+
+/**
+ * enum uffd_mode - how a range is watched
+ * @UFFD_PLAIN:  the kernel protects every page of it
+ * @UFFD_FILLED: private memory, and a kernel that protects no page that is not there: such pages
+ *               are made zero pages first
+ */
+enum uffd_mode {
+	UFFD_PLAIN,
+	UFFD_FILLED
+};
+
+/* As in struct backend_ops; for scratch pages when w->backend is being tried. */
+int uffd_sync_attached(struct ww *w, uintptr_t start, uintptr_t end);
+int uffd_sync_arm(struct ww *w, struct range *r, enum mapping_kind kind);
+int uffd_sync_arm_written(struct ww *w, struct range *r);
+int uffd_sync_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
+		   struct sink *sink);
+int uffd_sync_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
+int uffd_sync_discard(struct ww *w, struct range *r, const struct mapping *m);
+
+/* Opens everything but what handles faults, and closes it. */
+int uffd_sync_open(struct ww *w, int flags, uint64_t features, const char **why);
+void uffd_sync_close(struct ww *w);
+/*
+ * Tries it all on scratch pages, with faults being handled if try_faults says so; sets no_markers
+ * and stale_bits.
+ */
+int uffd_sync_probe(struct ww *w, bool try_faults, const char **why);
+
+#endif

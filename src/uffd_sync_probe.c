@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "pagemap.h"
+#include "uffd.h"
+#include "uffd_sync.h"
+
+#define PAGES 4
+
+static bool all_protected(struct ww *w, uintptr_t start)
+{
+	uint64_t words[PAGES];
+
+	if (pagemap_read(w, start, start + (PAGES << w->page_shift), words) < 0)
+		return false;
+	for (int i = 0; i < PAGES; i++)
+		if (!(words[i] & PM_UFFD_WP))
+			return false;
+	return true;
+}
+
+/* One page is there, the others are not. */
+static bool arms(struct ww *w, struct range *r)
+{
+	*(volatile unsigned char *)r->start = 1;
+	w->no_markers = false;
+	if (uffd_sync_arm(w, r, MAPPING_PRIVATE_ANON) < 0)
+		return false;
+	if (all_protected(w, r->start))
+		return true;
+	w->no_markers = true;
+	return uffd_sync_arm(w, r, MAPPING_PRIVATE_ANON) == 0 && all_protected(w, r->start);
+}
+
+static bool reports(struct ww *w, struct range *r, bool reset, size_t page)
+{
+	void *got[2] = {NULL, NULL};
+	struct sink sink = {
+		.shape = SINK_PAGES,
+		.list.pages = got,
+		.room = 2,
+		.page_shift = w->page_shift,
+	};
+
+	return uffd_sync_scan(w, r, r->start, r->end, reset, &sink) == 0 && sink.count == 1 &&
+	       (uintptr_t)got[0] == r->start + (page << w->page_shift);
+}
+
+static bool reports_nothing(struct ww *w, struct range *r)
+{
+	struct sink sink = {.shape = SINK_PAGES, .page_shift = w->page_shift};
+
+	return uffd_sync_scan(w, r, r->start, r->end, false, &sink) == 0 && sink.count == 0;
+}
+
+static bool tracks(struct ww *w, struct range *r, bool try_faults)
+{
+	volatile unsigned char *byte = (volatile unsigned char *)r->start;
+	uintptr_t second = r->start + w->page_size;
+
+	if (!reports_nothing(w, r))
+		return false;
+	if (try_faults)
+		byte[w->page_size] = 1;
+	else if (uffd_unprotect(w, second, second + w->page_size) < 0)
+		return false;
+	if (!reports(w, r, false, 1) || !reports(w, r, true, 1) || !reports_nothing(w, r))
+		return false;
+	/* With a handler thread, the kernel's writes too. */
+	if (!(w->backend->guarantees & WW_KERNEL_WRITES))
+		return true;
+	return sys_pread(w->maps.file.fd, (void *)(r->start + 2 * w->page_size), 1, 0) == 1 &&
+	       reports(w, r, true, 2);
+}
+
+/* Moves protected pages away, where they belong to no userfaultfd. */
+static int find_stale_bits(struct ww *w, uintptr_t start, size_t size, void **at)
+{
+	uint64_t word;
+	int r = sys_mremap(start, size, at);
+
+	if (r == 0)
+		r = pagemap_read(w, (uintptr_t)*at, (uintptr_t)*at + w->page_size, &word);
+	w->stale_bits = r < 0 || word & PM_UFFD_WP;
+	return r;
+}
+
+int uffd_sync_probe(struct ww *w, bool try_faults, const char **why)
+{
+	size_t size = (size_t)PAGES << w->page_shift;
+	struct range r = {0};
+	void *scratch;
+	int n = sys_mmap(&scratch, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+
+	*why = "no address space for a trial";
+	if (n < 0)
+		return n;
+	r.start = (uintptr_t)scratch;
+	r.end = r.start + size;
+	n = w->backend->ops->attach(w, r.start, r.end);
+	*why = "the kernel refuses to register memory for write-protection";
+	if (n == 0) {
+		*why = "pages written on trial were not reported as they should be";
+		n = arms(w, &r) && tracks(w, &r, try_faults) ? 0 : -ENOTSUP;
+		if (n == 0)
+			find_stale_bits(w, r.start, size, &scratch);
+		w->backend->ops->detach(w, r.start, r.end);
+	}
+	sys_munmap(scratch, size);
+	return n;
+}
