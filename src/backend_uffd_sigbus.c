@@ -9,6 +9,7 @@
 
 #include "faults.h"
 #include "pagemap.h"
+#include "trial.h"
 #include "uapi/userfaultfd.h"
 #include "uffd.h"
 #include "uffd_sync.h"
@@ -84,18 +85,9 @@ static int become_client(struct ww *w)
 	return 0;
 }
 
-/* A fault while its signal is blocked would end the process. */
-static int probe_unblocked(struct ww *w, const char **why)
+static int probe(struct ww *w, const char **why)
 {
-	sigset_t bus, old;
-	int r;
-
-	sigemptyset(&bus);
-	sigaddset(&bus, SIGBUS);
-	pthread_sigmask(SIG_UNBLOCK, &bus, &old);
-	r = uffd_sync_probe(w, installs(w), why);
-	sys_restore_signals(&old);
-	return r;
+	return uffd_sync_probe(w, installs(w), why);
 }
 
 static int us_open(struct ww *w, const char **why)
@@ -107,7 +99,7 @@ static int us_open(struct ww *w, const char **why)
 		r = become_client(w);
 	}
 	if (r == 0)
-		r = probe_unblocked(w, why);
+		r = trial_unblocked(probe, w, why);
 	if (r < 0)
 		us_close(w);
 	return r;

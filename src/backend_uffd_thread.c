@@ -109,8 +109,9 @@ static int ut_open(struct ww *w, const char **why)
 	int r = uffd_sync_open(w, 0, 0, why);
 
 	if (r == 0) {
-		*why = "no thread could be started";
 		r = start_thread(w);
+		*why = r == -EMFILE || r == -ENFILE ? "no file descriptors are left"
+						    : "no thread could be started";
 	}
 	if (r == 0)
 		r = uffd_sync_probe(w, true, why);

@@ -84,10 +84,6 @@ static int try_backend(struct ww *w, const struct backend *backend, const struct
 {
 	int r;
 
-	if (!backend->ops) {
-		*why = "it is not part of this version";
-		return -ENOTSUP;
-	}
 	if (wish->required & ~backend->guarantees) {
 		*why = "it lacks a guarantee that the program requires";
 		return -ENOTSUP;
@@ -159,7 +155,8 @@ static int allocate(struct ww **out)
 	w = p;
 	/* The result vectors have to be backed by pages from the start. */
 	memset(w, 0, sizeof(*w));
-	w->maps.file = w->uffd = w->pagemap = w->stop = SYS_NO_FILE;
+	w->maps.file = w->uffd = w->pagemap = SYS_NO_FILE;
+	w->stop = w->clear_refs = SYS_NO_FILE;
 	w->page_size = sys_page_size();
 	w->page_shift = (unsigned)__builtin_ctzl(w->page_size);
 	registry_init(&w->registry);

@@ -58,6 +58,7 @@ struct guard {
  * @splits:      boundaries between protected and unprotected pages, each a mapping more
  * @most_splits: more than these would use up what the process may have
  * @widened:     pages that counted as written because others were
+ * @clear_refs:  /proc/self/clear_refs
  * @words:       PM_WORDS of /proc/self/pagemap
  * @regions:     the backend's result vector, good until its next scan
  * @list:        the same for what is listed while ranges are being scanned; both are written before
@@ -86,6 +87,7 @@ struct ww {
 	bool has_thread;
 	bool thread_stops;
 	struct sys_file stop;
+	struct sys_file clear_refs;
 	pthread_t thread;
 	uintptr_t thread_at;
 	void *stack;

@@ -42,6 +42,9 @@ int page_states_reserve(struct page_states *t, unsigned page_shift, uintptr_t st
 			uintptr_t end);
 void page_states_free(struct page_states *t);
 
+/* Behind every address that can be in the table. */
+uintptr_t page_states_end(const struct page_states *t);
+
 /* The byte of the page at addr, with *count bytes of the pages behind it; NULL: none of them is
  * watched. */
 uint8_t *page_states_at(const struct page_states *t, uintptr_t addr, size_t *count);

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "pagemap_scan.h"
+#include "trial.h"
 #include "uffd.h"
 
 /* For each mode, what one page table maps where pages have 4 KiB. */
@@ -45,50 +46,21 @@ static int try_ioctl(struct ww *w, const char **why)
 	return 0;
 }
 
-/* Whether a resetting scan, or one that only looks, reports exactly the page with this number. */
-static bool reports(struct ww *w, struct range *r, bool reset, size_t page)
-{
-	struct ww_range got[2];
-	struct sink sink = {
-		.shape = SINK_RANGES,
-		.list.ranges = got,
-		.room = 2,
-		.page_shift = w->page_shift,
-	};
-	uintptr_t expected = r->start + (page << w->page_shift);
-
-	return ps_scan(w, r, r->start, r->end, reset, &sink) == 0 && sink.count == 1 &&
-	       (uintptr_t)got[0].start == expected &&
-	       (uintptr_t)got[0].end == expected + w->page_size;
-}
-
-static bool reports_nothing(struct ww *w, struct range *r)
-{
-	struct sink sink = {.shape = SINK_PAGES, .page_shift = w->page_shift};
-
-	return ps_scan(w, r, r->start, r->end, false, &sink) == 0 && sink.count == 0;
-}
-
-static volatile unsigned char *byte_of(const struct ww *w, const struct range *r, size_t page)
-{
-	return (volatile unsigned char *)(r->start + (page << w->page_shift));
-}
-
 /* Stores, loads and a write by the kernel, before and after a reset. */
 static bool tracks(struct ww *w, struct range *r)
 {
-	if (!reports_nothing(w, r))
+	if (!trial_reports_nothing(w, r))
 		return false;
-	*byte_of(w, r, 3) = 1;
-	(void)*byte_of(w, r, 5);
-	if (!reports(w, r, false, 3) || !reports(w, r, true, 3) || !reports_nothing(w, r))
+	*trial_byte(w, r, 3) = 1;
+	(void)*trial_byte(w, r, 5);
+	if (!trial_reports(w, r, false, 3) || !trial_reports(w, r, true, 3) || !trial_reports_nothing(w, r))
 		return false;
-	*byte_of(w, r, 3) = 1;
-	if (!reports(w, r, true, 3))
+	*trial_byte(w, r, 3) = 1;
+	if (!trial_reports(w, r, true, 3))
 		return false;
-	if (sys_pread(w->maps.file.fd, (void *)byte_of(w, r, 7), 1, 0) != 1)
+	if (sys_pread(w->maps.file.fd, (void *)trial_byte(w, r, 7), 1, 0) != 1)
 		return false;
-	return reports(w, r, true, 7) && reports_nothing(w, r);
+	return trial_reports(w, r, true, 7) && trial_reports_nothing(w, r);
 }
 
 static bool reports_holes(struct ww *w, uintptr_t start, uintptr_t end)

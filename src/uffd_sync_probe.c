@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "pagemap.h"
+#include "trial.h"
 #include "uffd.h"
 #include "uffd_sync.h"
 
@@ -23,7 +24,7 @@ static bool all_protected(struct ww *w, uintptr_t start)
 /* One page is there, the others are not. */
 static bool arms(struct ww *w, struct range *r)
 {
-	*(volatile unsigned char *)r->start = 1;
+	*trial_byte(w, r, 0) = 1;
 	w->no_markers = false;
 	if (uffd_sync_arm(w, r, MAPPING_PRIVATE_ANON) < 0)
 		return false;
@@ -33,45 +34,23 @@ static bool arms(struct ww *w, struct range *r)
 	return uffd_sync_arm(w, r, MAPPING_PRIVATE_ANON) == 0 && all_protected(w, r->start);
 }
 
-static bool reports(struct ww *w, struct range *r, bool reset, size_t page)
-{
-	void *got[2] = {NULL, NULL};
-	struct sink sink = {
-		.shape = SINK_PAGES,
-		.list.pages = got,
-		.room = 2,
-		.page_shift = w->page_shift,
-	};
-
-	return uffd_sync_scan(w, r, r->start, r->end, reset, &sink) == 0 && sink.count == 1 &&
-	       (uintptr_t)got[0] == r->start + (page << w->page_shift);
-}
-
-static bool reports_nothing(struct ww *w, struct range *r)
-{
-	struct sink sink = {.shape = SINK_PAGES, .page_shift = w->page_shift};
-
-	return uffd_sync_scan(w, r, r->start, r->end, false, &sink) == 0 && sink.count == 0;
-}
-
 static bool tracks(struct ww *w, struct range *r, bool try_faults)
 {
-	volatile unsigned char *byte = (volatile unsigned char *)r->start;
 	uintptr_t second = r->start + w->page_size;
 
-	if (!reports_nothing(w, r))
+	if (!trial_reports_nothing(w, r))
 		return false;
 	if (try_faults)
-		byte[w->page_size] = 1;
+		*trial_byte(w, r, 1) = 1;
 	else if (uffd_unprotect(w, second, second + w->page_size) < 0)
 		return false;
-	if (!reports(w, r, false, 1) || !reports(w, r, true, 1) || !reports_nothing(w, r))
+	if (!trial_reports(w, r, false, 1) || !trial_reports(w, r, true, 1) || !trial_reports_nothing(w, r))
 		return false;
 	/* With a handler thread, the kernel's writes too. */
 	if (!(w->backend->guarantees & WW_KERNEL_WRITES))
 		return true;
-	return sys_pread(w->maps.file.fd, (void *)(r->start + 2 * w->page_size), 1, 0) == 1 &&
-	       reports(w, r, true, 2);
+	return sys_pread(w->maps.file.fd, (void *)trial_byte(w, r, 2), 1, 0) == 1 &&
+	       trial_reports(w, r, true, 2);
 }
 
 /* Moves protected pages away, where they belong to no userfaultfd. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "win.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -76,24 +75,31 @@ uintptr_t win_run_end(struct win_alloc *a, uintptr_t start, uintptr_t end)
 	return start + (uintptr_t)(p - page) * win_page_size();
 }
 
-/* An mprotect that failed may have changed the front of its range. */
+static int set_access(const struct win_alloc *a, uintptr_t start, uintptr_t end, int access)
+{
+	if (a->watched)
+		return ww_protect(win_context(), (void *)start, end - start, access);
+	return sys_mprotect(start, end - start, access);
+}
+
+/* What failed may have changed the front of its range. */
 static void restore_access(struct win_alloc *a, uintptr_t start, uintptr_t end)
 {
 	while (start < end) {
 		const uintptr_t next = win_run_end(a, start, end);
 
-		mprotect((void *)start, next - start, win_access(*win_state(a, start)));
+		set_access(a, start, next, win_access(*win_state(a, start)));
 		start = next;
 	}
 }
 
 NTSTATUS win_set_state(struct win_alloc *a, uintptr_t start, uintptr_t end, uint8_t state)
 {
-	if (mprotect((void *)start, end - start, win_access(state)) < 0) {
-		const NTSTATUS status = win_status(-errno);
+	const int r = set_access(a, start, end, win_access(state));
 
+	if (r < 0) {
 		restore_access(a, start, end);
-		return status;
+		return win_status(r);
 	}
 	memset(win_state(a, start), state, (end - start) / win_page_size());
 	return STATUS_SUCCESS;
@@ -102,11 +108,9 @@ NTSTATUS win_set_state(struct win_alloc *a, uintptr_t start, uintptr_t end, uint
 /* Inaccessible before the content goes, so that nothing is written in between and kept. */
 NTSTATUS win_decommit(struct win_alloc *a, uintptr_t start, uintptr_t end)
 {
-	NTSTATUS status;
+	NTSTATUS status = win_status(set_access(a, start, end, PROT_NONE));
 
-	if (mprotect((void *)start, end - start, PROT_NONE) < 0)
-		status = win_status(-errno);
-	else
+	if (NT_SUCCESS(status))
 		status = win_discard(a, start, end);
 	if (NT_SUCCESS(status))
 		memset(win_state(a, start), WIN_RESERVED, (end - start) / win_page_size());

@@ -235,6 +235,7 @@ Test(kernels, huge_pages_of_hugetlbfs_are_refused)
 /* In a process of its own: user 65534, and still able to open its /proc files. */
 static int unprivileged(bool dumpable)
 {
+	struct ww_options options = {.size = sizeof(options), .backend = "pagemap-scan"};
 	char *p = map_private(PAGES * PAGE);
 	void *pages[PAGES];
 	size_t count = PAGES;
@@ -243,7 +244,7 @@ static int unprivileged(bool dumpable)
 
 	if (setgid(65534) || setuid(65534) || prctl(PR_SET_DUMPABLE, dumpable))
 		return 100;
-	r = ww_new(&w, NULL);
+	r = ww_new(&w, &options);
 	if (!dumpable)
 		return r == -ENOTSUP ? 0 : 1;
 	fd = open("/dev/zero", O_RDONLY);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mprotect(2) and SIGSEGV: works everywhere. What was written is in the page states. They, and the
+ * protection that they stand for, are changed together under the lock of the clients; only a query
+ * that resets nothing reads them without: a page is marked before it is un-protected.
+ */
+#include "mprotect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "faults.h"
+#include "trial.h"
+
+static bool installs(const struct ww *w)
+{
+	return !(w->flags & WW_NO_HANDLER);
+}
+
+static int mp_fault(struct ww *w, uintptr_t page)
+{
+	/* In a child too: its memory is protected like its parent's, and so is the table. */
+	return mp_let_go(w, page) == 0;
+}
+
+static void mp_close(struct ww *w)
+{
+	if (w->client.w) {
+		clients_remove(&w->client);
+		if (installs(w))
+			faults_end(SIGSEGV);
+	}
+	w->client.w = NULL;
+	page_states_free(&w->states);
+	maps_close(&w->maps);
+}
+
+static int open_maps(struct ww *w, const char **why)
+{
+	int r = maps_open(&w->maps);
+
+	if (r == -EMFILE || r == -ENFILE)
+		*why = "no file descriptors are left";
+	else if (r < 0)
+		*why = "/proc/self/maps cannot be opened: is /proc mounted, and the process "
+		       "dumpable?";
+	return r;
+}
+
+/* Each boundary between protected and unprotected pages is a mapping more: we take a quarter. */
+static size_t most_splits(void)
+{
+	unsigned long count = 65530;
+	struct sys_file file;
+	char text[32];
+
+	if (sys_open(&file, "/proc/sys/vm/max_map_count", O_RDONLY) == 0) {
+		ssize_t n = sys_pread(file.fd, text, sizeof(text) - 1, 0);
+
+		text[n > 0 ? n : 0] = '\0';
+		if (sscanf(text, "%lu", &count) != 1)
+			count = 65530;
+		sys_close(&file);
+	}
+	return count / 4;
+}
+
+static int become_client(struct ww *w)
+{
+	int r = clients_init();
+
+	if (r == 0 && installs(w))
+		r = faults_begin(SIGSEGV);
+	if (r < 0)
+		return r;
+	w->client = (struct client){
+		.w = w,
+		.kind = &backend_mprotect,
+		.states = &w->states,
+		.fault = mp_fault,
+	};
+	clients_add(&w->client);
+	return 0;
+}
+
+static int probe(struct ww *w, const char **why)
+{
+	size_t size = (size_t)4 << w->page_shift;
+	struct range r = {0};
+	void *scratch;
+	int n = sys_mmap(&scratch, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+
+	*why = "no address space for a trial";
+	if (n < 0)
+		return n;
+	r.start = (uintptr_t)scratch;
+	r.end = r.start + size;
+	*why = "scratch pages could not be protected";
+	n = mp_attach(w, r.start, r.end);
+	if (n == 0) {
+		n = mp_arm(w, &r, MAPPING_PRIVATE_ANON);
+		if (n == 0 && !(installs(w) ? trial_tracks(w, &r) : trial_reports_nothing(w, &r))) {
+			*why = "pages written on trial were not reported as they should be";
+			n = -ENOTSUP;
+		}
+		mp_detach(w, r.start, r.end);
+	}
+	sys_munmap(scratch, size);
+	return n;
+}
+
+static int mp_open(struct ww *w, const char **why)
+{
+	int r = open_maps(w, why);
+
+	w->most_splits = most_splits();
+	w->splits = 0;
+	if (r == 0) {
+		*why = "the signal handler could not be installed";
+		r = become_client(w);
+	}
+	if (r == 0)
+		r = trial_unblocked(probe, w, why);
+	if (r < 0)
+		mp_close(w);
+	return r;
+}
+
+/* Handler and page states are the child's by inheritance. */
+static int mp_inherit(struct ww *w)
+{
+	maps_close(&w->maps);
+	return maps_open(&w->maps);
+}
+
+const struct backend_ops backend_mprotect = {
+	.open = mp_open,
+	.close = mp_close,
+	.attach = mp_attach,
+	.detach = mp_detach,
+	.attached = mp_attached,
+	.arm = mp_arm,
+	.arm_written = mp_arm_written,
+	.add_discards = mp_add_discards,
+	.inherit = mp_inherit,
+	.scan = mp_scan,
+	.settle = mp_settle,
+	.mark = mp_mark,
+	.discard = mp_discard,
+	.prepare = mp_prepare,
+	.protect = mp_protect,
+};

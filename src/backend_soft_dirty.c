@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel's soft-dirty bit: bit 55 of /proc/self/pagemap, cleared for the whole process at once
+ * by /proc/self/clear_refs. Between reading and clearing a write would be lost, so writers have to
+ * be stopped; and before each clearing, what the kernel has about any watched page, of any context,
+ * is brought into the page states, where it stays until it is reported.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "pagemap.h"
+#include "trial.h"
+
+static int clear_all(struct ww *w)
+{
+	if (sys_write(w->clear_refs.fd, "4", 1) == 1)
+		return 0;
+	return context_lost(w, &w->clear_refs) ? -ESTALE : -EIO;
+}
+
+/* Sets the states of what the kernel calls dirty in [start, end), all of which client watches. */
+static int take_in(struct ww *w, struct page_states *states, uintptr_t start, uintptr_t end)
+{
+	while (start < end) {
+		uintptr_t most = start + (PM_WORDS << w->page_shift);
+		uintptr_t stop = most < end ? most : end;
+		int r = pagemap_read(w, start, stop, w->words);
+
+		if (r < 0)
+			return r;
+		for (size_t i = 0; start < stop; i++, start += w->page_size)
+			if (w->words[i] & PM_SOFT_DIRTY)
+				page_states_change(states, start, start + w->page_size, 0,
+						   STATE_WRITTEN);
+	}
+	return 0;
+}
+
+static int take_in_client(struct ww *w, struct client *c)
+{
+	uintptr_t end = page_states_end(c->states), pos = 0;
+	int r = 0;
+
+	while (r == 0) {
+		uintptr_t start = page_states_skip(c->states, pos, end, STATE_WATCHED, 0);
+
+		pos = page_states_skip(c->states, start, end, STATE_WATCHED, STATE_WATCHED);
+		if (start >= end)
+			break;
+		r = take_in(w, c->states, start, pos);
+	}
+	return r;
+}
+
+/* With the lock of the clients. */
+static int harvest(struct ww *w)
+{
+	int r = 0;
+
+	for (struct client *c = clients_first(); r == 0 && c; c = c->next)
+		if (c->kind == w->client.kind)
+			r = take_in_client(w, c);
+	return r < 0 ? r : clear_all(w);
+}
+
+static int locked_harvest(struct ww *w)
+{
+	sigset_t old;
+	int r;
+
+	clients_lock(&old);
+	r = harvest(w);
+	clients_unlock(&old);
+	return r;
+}
+
+static void set_states(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
+{
+	sigset_t old;
+
+	clients_lock(&old);
+	page_states_change(&w->states, start, end, clear, set);
+	clients_unlock(&old);
+}
+
+static int sd_attach(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	sigset_t old;
+	int r = page_states_reserve(&w->states, w->page_shift, start, end);
+
+	if (r < 0)
+		return r;
+	clients_lock(&old);
+	r = clients_overlap(&w->client, start, end) ? -EBUSY : 0;
+	if (r == 0)
+		page_states_change(&w->states, start, end, 0xff, STATE_WATCHED | STATE_WRITTEN);
+	clients_unlock(&old);
+	return r;
+}
+
+static int sd_detach(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	set_states(w, start, end, 0xff, 0);
+	return 0;
+}
+
+/* A mapping put in the place of another one is dirty as a whole: the kernel sees to that. */
+static int sd_attached(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	(void)w;
+	(void)start;
+	(void)end;
+	return 1;
+}
+
+static int sd_arm(struct ww *w, struct range *r, enum mapping_kind kind)
+{
+	int n;
+
+	(void)kind;
+	r->mode = 0;
+	/* What the program drops leaves no trace in the bit. */
+	if (r->flags & WW_DISCARDS)
+		return -ENOTSUP;
+	/* Of a huge page, one written page would be 512. */
+	sys_madvise(r->start, r->end - r->start, MADV_NOHUGEPAGE);
+	n = locked_harvest(w);
+	if (n == 0)
+		set_states(w, r->start, r->end, STATE_WRITTEN, 0);
+	return n;
+}
+
+static int sd_settle(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	set_states(w, start, end, 0, STATE_WRITTEN);
+	return 0;
+}
+
+static int sd_arm_written(struct ww *w, struct range *r)
+{
+	r->mode = 0;
+	return sd_settle(w, r->start, r->end);
+}
+
+static int sd_add_discards(struct ww *w, struct range *r)
+{
+	(void)w;
+	(void)r;
+	return -ENOTSUP;
+}
+
+static int sd_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
+{
+	(void)r;
+	return sd_settle(w, start, end);
+}
+
+static int sd_discard(struct ww *w, struct range *r, const struct mapping *m)
+{
+	int n = maps_drop(m);
+
+	(void)r;
+	if (n < 0)
+		return n == -ENOMEM ? n : -ENOTSUP;
+	n = locked_harvest(w);
+	if (n == 0)
+		set_states(w, m->start, m->end, STATE_WRITTEN, 0);
+	return n;
+}
+
+/* Reports the mapped part of the pages of [start, *end), and sets *end to where that came. */
+static int report(struct ww *w, uintptr_t start, uintptr_t *end, bool reset, struct sink *sink)
+{
+	uintptr_t pos = start, stop = *end;
+	struct mapping m;
+	int r;
+
+	while (!sink_full(sink) && (r = context_next_mapping(w, &pos, stop, &m)) != 0) {
+		size_t room = sink_room_pages(sink);
+		struct wwk_page_region region;
+
+		if (r < 0)
+			return r;
+		if ((m.end - m.start) >> w->page_shift > room)
+			m.end = m.start + (room << w->page_shift);
+		if (reset)
+			set_states(w, m.start, m.end, STATE_WRITTEN, 0);
+		region = (struct wwk_page_region){.start = m.start, .end = m.end};
+		if (sink_put(sink, &region, 1, m.start, m.end) < 0)
+			return -EIO;
+		*end = m.end;
+	}
+	if (!sink_full(sink))
+		*end = stop;
+	return 0;
+}
+
+static bool any_dirty(const struct ww *w, size_t n)
+{
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < n; i++)
+		all |= w->words[i];
+	return all & PM_SOFT_DIRTY;
+}
+
+/* Whether the kernel has anything new about [start, end): 1, 0, or an error. */
+static int has_news(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	while (start < end) {
+		uintptr_t most = start + (PM_WORDS << w->page_shift);
+		uintptr_t stop = most < end ? most : end;
+		int r = pagemap_read(w, start, stop, w->words);
+
+		if (r < 0 || any_dirty(w, (stop - start) >> w->page_shift))
+			return r < 0 ? r : 1;
+		start = stop;
+	}
+	return 0;
+}
+
+static int learn(struct ww *w, uintptr_t start, uintptr_t end, bool reset)
+{
+	sigset_t old;
+	int r = has_news(w, start, end);
+
+	if (r <= 0)
+		return r;
+	clients_lock(&old);
+	r = reset ? harvest(w) : take_in(w, &w->states, start, end);
+	clients_unlock(&old);
+	return r;
+}
+
+static int sd_scan(struct ww *w, struct range *range, uintptr_t start, uintptr_t end, bool reset,
+		   struct sink *sink)
+{
+	int r = learn(w, start, end, reset);
+
+	(void)range;
+	while (r == 0 && start < end && !sink_full(sink)) {
+		uintptr_t first = page_states_skip(&w->states, start, end, STATE_WRITTEN, 0);
+
+		start = page_states_skip(&w->states, first, end, STATE_WRITTEN, STATE_WRITTEN);
+		if (first < start)
+			r = report(w, first, &start, reset, sink);
+	}
+	return r < 0 ? r : start < end;
+}
+
+static int open_files(struct ww *w, const char **why)
+{
+	int r = pagemap_open(w, why);
+
+	if (r < 0)
+		return r;
+	*why = "no address space for a buffer";
+	r = pagemap_make_words(w);
+	if (r < 0)
+		return r;
+	*why = "/proc/self/clear_refs cannot be opened for writing";
+	r = sys_open(&w->clear_refs, "/proc/thread-self/clear_refs", O_WRONLY);
+	if (r < 0)
+		r = sys_open(&w->clear_refs, "/proc/self/clear_refs", O_WRONLY);
+	return r;
+}
+
+static void sd_close(struct ww *w)
+{
+	if (w->client.w)
+		clients_remove(&w->client);
+	w->client.w = NULL;
+	page_states_free(&w->states);
+	pagemap_close(w);
+	sys_close(&w->clear_refs);
+}
+
+/* Clearing succeeds on kernels that have no such bit. */
+static int probe(struct ww *w, const char **why)
+{
+	size_t size = (size_t)4 << w->page_shift;
+	struct range r = {0};
+	void *scratch;
+	int n = sys_mmap(&scratch, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+
+	*why = "no address space for a trial";
+	if (n < 0)
+		return n;
+	r.start = (uintptr_t)scratch;
+	r.end = r.start + size;
+	*why = "the kernel has no soft-dirty bit (CONFIG_MEM_SOFT_DIRTY)";
+	n = sd_attach(w, r.start, r.end);
+	if (n == 0) {
+		n = sd_arm(w, &r, MAPPING_PRIVATE_ANON);
+		if (n == 0 && !trial_tracks(w, &r))
+			n = -ENOTSUP;
+		sd_detach(w, r.start, r.end);
+	}
+	sys_munmap(scratch, size);
+	return n;
+}
+
+static int sd_open(struct ww *w, const char **why)
+{
+	int r = open_files(w, why);
+
+	if (r == 0) {
+		*why = "no memory for a lock";
+		r = clients_init();
+	}
+	if (r == 0) {
+		w->client = (struct client){
+			.w = w,
+			.kind = &backend_soft_dirty,
+			.states = &w->states,
+		};
+		clients_add(&w->client);
+		r = probe(w, why);
+	}
+	if (r < 0)
+		sd_close(w);
+	return r;
+}
+
+const struct backend_ops backend_soft_dirty = {
+	.open = sd_open,
+	.close = sd_close,
+	.attach = sd_attach,
+	.detach = sd_detach,
+	.attached = sd_attached,
+	.arm = sd_arm,
+	.arm_written = sd_arm_written,
+	.add_discards = sd_add_discards,
+	.scan = sd_scan,
+	.settle = sd_settle,
+	.mark = sd_mark,
+	.discard = sd_discard,
+};

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_MPROTECT_H
+#define WW_MPROTECT_H
+
+/* What the files of the mprotect backend share. */
+
+#include "context.h"
+
+/* Written, or not writable for the program: no fault is waited for. */
+static inline bool mp_is_armed(uint8_t state)
+{
+	return (state & (STATE_WATCHED | STATE_WRITE | STATE_WRITTEN)) ==
+	       (STATE_WATCHED | STATE_WRITE);
+}
+
+/* The program's own protection, and what it comes to while the page is in this state. */
+int mp_program_prot(uint8_t state);
+int mp_prot(uint8_t state);
+
+/* How many boundaries between protected and unprotected pages there are in and around. */
+size_t mp_splits(const struct ww *w, uintptr_t start, uintptr_t end);
+/* Resolves a write fault; an error if it is none of ours. With the lock. */
+int mp_let_go(struct ww *w, uintptr_t page);
+
+/* As in struct backend_ops. */
+int mp_attach(struct ww *w, uintptr_t start, uintptr_t end);
+int mp_detach(struct ww *w, uintptr_t start, uintptr_t end);
+int mp_attached(struct ww *w, uintptr_t start, uintptr_t end);
+int mp_arm(struct ww *w, struct range *r, enum mapping_kind kind);
+int mp_arm_written(struct ww *w, struct range *r);
+int mp_add_discards(struct ww *w, struct range *r);
+int mp_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
+	    struct sink *sink);
+int mp_settle(struct ww *w, uintptr_t start, uintptr_t end);
+int mp_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
+int mp_discard(struct ww *w, struct range *r, const struct mapping *m);
+int mp_prepare(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
+int mp_protect(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, int prot);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "mprotect.h"
+
+/*
+ * A page that is un-protected among protected ones divides a mapping, and a process may have only
+ * so many. Past its share the backend un-protects more around the page, which joins mappings again
+ * and reports pages that nobody wrote.
+ */
+#define BLOCK ((uintptr_t)2 << 20)
+
+int mp_program_prot(uint8_t state)
+{
+	return (state & STATE_READ ? PROT_READ : 0) | (state & STATE_WRITE ? PROT_WRITE : 0) |
+	       (state & STATE_EXEC ? PROT_EXEC : 0);
+}
+
+int mp_prot(uint8_t state)
+{
+	return mp_program_prot(state) & ~(mp_is_armed(state) ? PROT_WRITE : 0);
+}
+
+size_t mp_splits(const struct ww *w, uintptr_t start, uintptr_t end)
+{
+	uint8_t before = page_state(&w->states, start - w->page_size);
+	size_t n = 0;
+
+	for (uintptr_t page = start; page <= end; page += w->page_size) {
+		uint8_t state = page_state(&w->states, page);
+
+		n += mp_is_armed(before) != mp_is_armed(state);
+		before = state;
+	}
+	return n;
+}
+
+static uint8_t kind_of(uint8_t state)
+{
+	return state & (uint8_t)~STATE_WRITTEN;
+}
+
+/* The pages around that have the same protection, but not beyond [from, to). */
+static void spread(const struct ww *w, uintptr_t page, uintptr_t from, uintptr_t to,
+		   uintptr_t *start, uintptr_t *end)
+{
+	uint8_t kind = kind_of(page_state(&w->states, page));
+
+	*start = page;
+	while (*start > from && kind_of(page_state(&w->states, *start - w->page_size)) == kind)
+		*start -= w->page_size;
+	*end = page_states_skip(&w->states, page, to, (uint8_t)~STATE_WRITTEN, kind);
+}
+
+static int release(struct ww *w, uintptr_t start, uintptr_t end, int prot)
+{
+	size_t armed = 0, before = mp_splits(w, start, end);
+
+	for (uintptr_t page = start; page < end; page += w->page_size)
+		armed += mp_is_armed(page_state(&w->states, page));
+	page_states_change(&w->states, start, end, 0, STATE_WRITTEN);
+	w->splits += mp_splits(w, start, end) - before;
+	__atomic_fetch_add(&w->widened, armed ? armed - 1 : 0, __ATOMIC_RELAXED);
+	return sys_mprotect(start, end - start, prot);
+}
+
+/*
+ * Where the kernel has no mapping left all the same, what is joined with others costs none; and
+ * where that stopped at a hole, perhaps before the page, there is one left again.
+ */
+static int release_all(struct ww *w, uintptr_t page, int prot)
+{
+	uintptr_t start, end;
+	int r;
+
+	spread(w, page, 0, UINTPTR_MAX & ~(w->page_size - 1), &start, &end);
+	r = release(w, start, end, prot);
+	return r == -ENOMEM ? sys_mprotect(page, w->page_size, prot) : r;
+}
+
+int mp_let_go(struct ww *w, uintptr_t page)
+{
+	uint8_t state = page_state(&w->states, page);
+	uintptr_t start = page, end = page + w->page_size;
+	uintptr_t block = page & ~(BLOCK - 1);
+	int prot = mp_program_prot(state), r;
+
+	if (!(state & STATE_WRITE))
+		return -EACCES;
+	if (state & STATE_WRITTEN) {
+		/* Another thread was quicker, or the protection is not what the table says. */
+		r = sys_mprotect(page, w->page_size, prot);
+		return r == -ENOMEM ? release_all(w, page, prot) : r;
+	}
+	if (w->splits >= 2 * w->most_splits)
+		return release_all(w, page, prot);
+	if (w->splits >= w->most_splits)
+		spread(w, page, block, block + BLOCK, &start, &end);
+	r = release(w, start, end, prot);
+	return r == -ENOMEM ? release_all(w, page, prot) : r;
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "faults.h"
+#include "mprotect.h"
+
+/* Ranges as a whole: how watching begins and ends, marks, and the program's own protection. */
+
+static uint8_t state_of(int prot)
+{
+	return STATE_WATCHED | (prot & PROT_READ ? STATE_READ : 0) |
+	       (prot & PROT_WRITE ? STATE_WRITE : 0) | (prot & PROT_EXEC ? STATE_EXEC : 0);
+}
+
+static const uint8_t prot_bits = STATE_READ | STATE_WRITE | STATE_EXEC;
+
+/* End of the pages behind start that are in the same state. */
+static uintptr_t same_until(const struct ww *w, uintptr_t start, uintptr_t end, uint8_t *state)
+{
+	*state = page_state(&w->states, start);
+	return page_states_skip(&w->states, start, end, 0xff, *state);
+}
+
+/* Gives [start, end) the protection that its states ask for; the first error, but all is tried. */
+static int apply(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	int result = 0;
+
+	while (start < end) {
+		uint8_t state;
+		uintptr_t stop = same_until(w, start, end, &state);
+		int r = state ? sys_mprotect(start, stop - start, mp_prot(state)) : 0;
+
+		result = result < 0 ? result : r;
+		start = stop;
+	}
+	return result;
+}
+
+static int change(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
+{
+	size_t before = mp_splits(w, start, end);
+
+	page_states_change(&w->states, start, end, clear, set);
+	w->splits += mp_splits(w, start, end) - before;
+	return apply(w, start, end);
+}
+
+static int locked_change(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
+{
+	sigset_t old;
+	int r;
+
+	clients_lock(&old);
+	r = change(w, start, end, clear, set);
+	clients_unlock(&old);
+	return r;
+}
+
+/* Memory that was protected by us does not show whether the program may write to it. */
+static uint8_t merged_state(uint8_t before, int prot)
+{
+	uint8_t now = state_of(prot);
+
+	if (before & STATE_WRITE && (before & prot_bits & ~STATE_WRITE) == (now & prot_bits))
+		now |= STATE_WRITE;
+	return now;
+}
+
+/* Counts as written until it is armed. */
+static void record(struct ww *w, uintptr_t start, uintptr_t end, int prot)
+{
+	uintptr_t pos = start;
+
+	w->splits -= mp_splits(w, start, end);
+	while (pos < end) {
+		uint8_t state;
+		uintptr_t stop = same_until(w, pos, end, &state);
+
+		page_states_change(&w->states, pos, stop, 0xff,
+				   merged_state(state, prot) | STATE_WRITTEN);
+		pos = stop;
+	}
+	w->splits += mp_splits(w, start, end);
+}
+
+static int may_watch(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+	/* The kernel cannot put a signal frame on a protected stack. */
+	if (context_uses(w, start, end) || (start <= here && here < end))
+		return -ENOTSUP;
+	return page_states_reserve(&w->states, w->page_shift, start, end);
+}
+
+int mp_attach(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	struct mapping m;
+	uintptr_t pos = start;
+	sigset_t old;
+	int r = may_watch(w, start, end);
+
+	if (r < 0)
+		return r;
+	clients_lock(&old);
+	r = clients_overlap(&w->client, start, end) ? -EBUSY : 0;
+	clients_unlock(&old);
+	while (r == 0 && (r = context_next_mapping(w, &pos, end, &m)) > 0) {
+		clients_lock(&old);
+		record(w, m.start, m.end, m.prot);
+		clients_unlock(&old);
+		r = 0;
+	}
+	return r;
+}
+
+/* What is a hole by now is passed over. */
+static int restore_mapped(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	struct mapping m;
+	sigset_t old;
+	int r;
+
+	while ((r = context_next_mapping(w, &start, end, &m)) > 0) {
+		clients_lock(&old);
+		r = apply(w, m.start, m.end);
+		clients_unlock(&old);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	sigset_t old;
+	int r;
+
+	/* Until all of it is un-protected it is watched. */
+	r = locked_change(w, start, end, 0, STATE_WRITTEN);
+	if (r == -ENOMEM)
+		r = restore_mapped(w, start, end);
+	if (r == -ENOMEM)
+		return r;
+	clients_lock(&old);
+	page_states_change(&w->states, start, end, 0xff, 0);
+	clients_unlock(&old);
+	return 0;
+}
+
+static bool is_as_we_left_it(const struct ww *w, const struct mapping *m)
+{
+	uintptr_t pos = m->start;
+
+	while (pos < m->end) {
+		uint8_t state;
+
+		pos = same_until(w, pos, m->end, &state);
+		if (mp_prot(state) != m->prot)
+			return false;
+	}
+	return true;
+}
+
+int mp_attached(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	struct mapping m;
+	int r;
+
+	while ((r = context_next_mapping(w, &start, end, &m)) > 0)
+		if (!is_as_we_left_it(w, &m))
+			return 0;
+	return r < 0 ? r : 1;
+}
+
+int mp_arm(struct ww *w, struct range *r, enum mapping_kind kind)
+{
+	int n;
+
+	(void)kind;
+	r->mode = 0;
+	/* What the program drops leaves no trace here. */
+	if (r->flags & WW_DISCARDS)
+		return -ENOTSUP;
+	if (!(w->flags & WW_NO_HANDLER))
+		faults_keep(SIGSEGV);
+	n = locked_change(w, r->start, r->end, STATE_WRITTEN, 0);
+	return n == 0 || n == -ENOMEM ? n : -ENOTSUP;
+}
+
+int mp_add_discards(struct ww *w, struct range *r)
+{
+	(void)w;
+	(void)r;
+	return -ENOTSUP;
+}
+
+/* A page that is marked and still protected is un-protected when it faults. */
+int mp_settle(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	locked_change(w, start, end, 0, STATE_WRITTEN);
+	return 0;
+}
+
+int mp_arm_written(struct ww *w, struct range *r)
+{
+	r->mode = 0;
+	return mp_settle(w, r->start, r->end);
+}
+
+int mp_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
+{
+	(void)r;
+	return mp_settle(w, start, end);
+}
+
+int mp_prepare(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
+{
+	int n = locked_change(w, start, end, 0, STATE_WRITTEN);
+
+	(void)r;
+	if (n == -ENOMEM)
+		n = restore_mapped(w, start, end);
+	return n == 0 || n == -ENOMEM || n == -ESTALE ? n : -EIO;
+}
+
+/* Protected before the content goes: a write in between is a fault, and then it is reported. */
+int mp_discard(struct ww *w, struct range *r, const struct mapping *m)
+{
+	int n = locked_change(w, m->start, m->end, STATE_WRITTEN, 0);
+
+	(void)r;
+	if (n == 0)
+		n = maps_drop(m);
+	if (n == 0)
+		return 0;
+	mp_settle(w, m->start, m->end);
+	return n == -ENOMEM ? n : -ENOTSUP;
+}
+
+int mp_protect(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, int prot)
+{
+	uint8_t bits = state_of(prot) & prot_bits;
+
+	(void)r;
+	return locked_change(w, start, end, prot_bits & ~bits, bits);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "faults.h"
+#include "mprotect.h"
+
+static const uint8_t access_bits = STATE_WATCHED | STATE_READ | STATE_EXEC;
+
+/* The first written pages at or behind start; false: there are none before end. */
+static bool next_run(const struct ww *w, uintptr_t start, uintptr_t end,
+		     struct wwk_page_region *run)
+{
+	run->start = page_states_skip(&w->states, start, end, STATE_WRITTEN, 0);
+	run->end = page_states_skip(&w->states, run->start, end, STATE_WRITTEN, STATE_WRITTEN);
+	run->categories = 0;
+	return run->start < end;
+}
+
+/* Fills w->regions with as many runs, and pages, as there is room for. *next: where to go on. */
+static size_t collect(struct ww *w, uintptr_t start, uintptr_t end, const struct sink *sink,
+		      uintptr_t *next)
+{
+	size_t pages = sink_room_pages(sink), runs = sink_room_runs(sink), n = 0;
+
+	if (runs > WW_REGIONS)
+		runs = WW_REGIONS;
+	for (; n < runs && pages && next_run(w, start, end, &w->regions[n]); n++) {
+		struct wwk_page_region *run = &w->regions[n];
+		size_t count = (run->end - run->start) >> w->page_shift;
+
+		if (count > pages)
+			run->end = run->start + (pages << w->page_shift);
+		pages -= count < pages ? count : pages;
+		start = run->end;
+	}
+	*next = n < runs && pages ? end : start;
+	return n;
+}
+
+/* What the boundary to a page's neighbour changes when the page becomes armed. */
+static size_t edge(const struct ww *w, uintptr_t neighbour)
+{
+	return mp_is_armed(page_state(&w->states, neighbour)) ? (size_t)-1 : 1;
+}
+
+static void forget_run(struct ww *w, const struct wwk_page_region *run)
+{
+	bool writable = page_states_skip(&w->states, run->start, run->end, STATE_WRITE,
+					 STATE_WRITE) == run->end;
+
+	if (writable)
+		w->splits += edge(w, run->start - w->page_size) + edge(w, run->end);
+	else
+		w->splits -= mp_splits(w, run->start, run->end);
+	page_states_change(&w->states, run->start, run->end, STATE_WRITTEN, 0);
+	if (!writable)
+		w->splits += mp_splits(w, run->start, run->end);
+}
+
+static void remember_run(struct ww *w, const struct wwk_page_region *run)
+{
+	w->splits -= mp_splits(w, run->start, run->end);
+	page_states_change(&w->states, run->start, run->end, 0, STATE_WRITTEN);
+	w->splits += mp_splits(w, run->start, run->end);
+}
+
+/*
+ * Protects [start, end) in as few calls as there are kinds of access in it: what lies between the
+ * written pages is protected already, and passed over quickly by the kernel.
+ */
+static int protect_span(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	int r = 0;
+
+	while (r == 0 && start < end) {
+		uint8_t state = page_state(&w->states, start) & access_bits;
+		uintptr_t stop = page_states_skip(&w->states, start, end, access_bits, state);
+
+		r = sys_mprotect(start, stop - start, mp_program_prot(state));
+		start = stop;
+	}
+	return r;
+}
+
+/* With the lock. On an error all of them still count as written. */
+static int arm_runs(struct ww *w, const struct wwk_page_region *v, size_t n)
+{
+	int r = 0;
+
+	if (n == 0)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		forget_run(w, &v[i]);
+	r = protect_span(w, v[0].start, v[n - 1].end);
+	for (size_t i = 0; r < 0 && i < n; i++)
+		remember_run(w, &v[i]);
+	return r;
+}
+
+/*
+ * One run where many at once could not be protected. What is not mapped any more is passed over;
+ * what cannot be protected is reported now and again later.
+ */
+static int scan_slowly(struct ww *w, uintptr_t *start, uintptr_t end, struct sink *sink)
+{
+	uintptr_t next, pos;
+	struct wwk_page_region run;
+	struct mapping m;
+	sigset_t old;
+	int r;
+
+	if (collect(w, *start, end, sink, &next) == 0) {
+		*start = end;
+		return 0;
+	}
+	run = w->regions[0];
+	pos = run.start;
+	*start = end;
+	r = context_next_mapping(w, &pos, end, &m);
+	if (r <= 0)
+		return r;
+	*start = m.start;
+	if (m.start > run.start)
+		return 0;
+	if (run.end > m.end)
+		run.end = m.end;
+	clients_lock(&old);
+	arm_runs(w, &run, 1);
+	clients_unlock(&old);
+	*start = run.end;
+	return sink_put(sink, &run, 1, run.start, run.end) < 0 ? -EIO : 0;
+}
+
+static int scan_some(struct ww *w, uintptr_t *start, uintptr_t end, bool reset, struct sink *sink)
+{
+	uintptr_t next;
+	sigset_t old;
+	size_t n;
+	int r;
+
+	if (!reset) {
+		n = collect(w, *start, end, sink, &next);
+	} else {
+		clients_lock(&old);
+		n = collect(w, *start, end, sink, &next);
+		r = arm_runs(w, w->regions, n);
+		clients_unlock(&old);
+		if (r < 0)
+			return scan_slowly(w, start, end, sink);
+	}
+	/* The list may be in watched memory: no lock is held now. */
+	if (n && sink_put(sink, w->regions, n, *start, end) < 0)
+		return -EIO;
+	*start = next;
+	return 0;
+}
+
+int mp_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
+	    struct sink *sink)
+{
+	int n = 0;
+
+	(void)r;
+	if (reset && !(w->flags & WW_NO_HANDLER))
+		faults_keep(SIGSEGV);
+	while (n == 0 && start < end && !sink_full(sink))
+		n = scan_some(w, &start, end, reset, sink);
+	return n < 0 ? n : start < end;
+}
