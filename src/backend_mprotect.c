@@ -19,8 +19,9 @@ static bool installs(const struct ww *w)
 	return !(w->flags & WW_NO_HANDLER);
 }
 
-static int mp_fault(struct ww *w, uintptr_t page)
+static int mp_fault(struct ww *w, uintptr_t page, bool doubt)
 {
+	(void)doubt;
 	/* In a child too: its memory is protected like its parent's, and so is the table. */
 	return mp_let_go(w, page) == 0;
 }
@@ -79,6 +80,7 @@ static int become_client(struct ww *w)
 		.w = w,
 		.kind = &backend_mprotect,
 		.states = &w->states,
+		.number = SIGSEGV,
 		.fault = mp_fault,
 	};
 	clients_add(&w->client);

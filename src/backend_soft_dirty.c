@@ -101,7 +101,11 @@ static int sd_attach(struct ww *w, uintptr_t start, uintptr_t end)
 
 static int sd_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	set_states(w, start, end, 0xff, 0);
+	sigset_t old;
+
+	clients_lock(&old);
+	page_states_clear(&w->states, start, end);
+	clients_unlock(&old);
 	return 0;
 }
 

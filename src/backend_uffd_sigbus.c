@@ -17,6 +17,9 @@
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 /*
  * Whether it was the protection that made this page fault. If it is not protected, another thread
@@ -38,11 +41,14 @@ static bool was_protected(struct ww *w, uintptr_t page)
  * where the same signal can have another reason: behind the end of a file, and when it came for the
  * same page again.
  */
-static int us_fault(struct ww *w, uintptr_t page)
+static int us_fault(struct ww *w, uintptr_t page, bool doubt)
 {
-	bool doubtful = page_state(&w->states, page) & STATE_SHARED ||
+	bool doubtful = doubt || page_state(&w->states, page) & STATE_SHARED ||
 			page == __atomic_load_n(&w->last_fault, __ATOMIC_RELAXED);
 
+	/* Where the program may not write, it is not our protection. Nothing is populated that is ours. */
+	if (doubt && sys_madvise(page, w->page_size, MADV_POPULATE_WRITE) == -EINVAL)
+		return 0;
 	/* In a child the descriptor is the parent's, and memory is not protected. */
 	if (!w->guard->own || (doubtful && !was_protected(w, page)))
 		return 0;
@@ -79,6 +85,7 @@ static int become_client(struct ww *w)
 		.w = w,
 		.kind = &backend_uffd_sigbus,
 		.states = &w->states,
+		.number = SIGBUS,
 		.fault = us_fault,
 	};
 	clients_add(&w->client);
@@ -131,10 +138,14 @@ static int us_attach(struct ww *w, uintptr_t start, uintptr_t end)
 static int us_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	int r = uffd_detach(w, start, end);
+	sigset_t old;
 
-	if (r == 0)
-		set_states(w, start, end, 0xff, 0);
-	return r;
+	if (r < 0)
+		return r;
+	clients_lock(&old);
+	page_states_clear(&w->states, start, end);
+	clients_unlock(&old);
+	return 0;
 }
 
 static int us_arm(struct ww *w, struct range *r, enum mapping_kind kind)

@@ -14,7 +14,7 @@
 
 /* Should the host have closed what wakes the thread up, it looks by itself. */
 #define LOOK_MS 5000
-#define STACK ((size_t)256 << 10)
+#define STACK ((size_t)1 << 20)
 
 static bool must_stop(const struct ww *w)
 {

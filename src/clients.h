@@ -24,15 +24,17 @@ struct ww;
  * @w:      whose it is
  * @kind:   members of one kind may not watch the same page
  * @states: pages that it watches
+ * @number: the signal that its faults come with; 0 where there are none
  * @fault:  1 if the write fault on this page was one of ours and the write will succeed now, else 0.
- *          Called in signal handlers, with the lock; NULL where there are none
+ *          With doubt, it may be another signal's. Called in signal handlers, with the lock
  */
 struct client {
 	struct client *next;
 	struct ww *w;
 	const void *kind;
 	struct page_states *states;
-	int (*fault)(struct ww *w, uintptr_t page);
+	int number;
+	int (*fault)(struct ww *w, uintptr_t page, bool doubt);
 };
 
 /* Makes the lock, once; -ENOMEM, or -ENOTSUP where the kernel wipes no pages. */

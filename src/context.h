@@ -57,6 +57,7 @@ struct guard {
  * @states:      of the pages it watches
  * @splits:      boundaries between protected and unprotected pages, each a mapping more
  * @most_splits: more than these would use up what the process may have
+ * @widens:      more than a page is un-protected at a time
  * @widened:     pages that counted as written because others were
  * @clear_refs:  /proc/self/clear_refs
  * @words:       PM_WORDS of /proc/self/pagemap
@@ -96,6 +97,7 @@ struct ww {
 	struct page_states states;
 	size_t splits;
 	size_t most_splits;
+	bool widens;
 	uint64_t widened;
 	uint64_t *words;
 

@@ -36,15 +36,17 @@ static struct handled *handled_by(int number)
 	return number == SIGBUS ? &on_bus : &on_segv;
 }
 
-static int resolve(uintptr_t addr)
+/* Of clients with this signal; 0: of all, as it is not known. */
+static int resolve(uintptr_t addr, int number)
 {
 	uintptr_t page = addr & ~(uintptr_t)(sys_page_size() - 1);
 	int r = 0;
 
 	clients_lock_blocked();
 	for (struct client *c = clients_first(); c && r == 0; c = c->next)
-		if (c->fault && page_state(c->states, page) & STATE_WATCHED)
-			r = c->fault(c->w, page);
+		if (c->fault && (number == 0 || number == c->number) &&
+		    page_state(c->states, page) & STATE_WATCHED)
+			r = c->fault(c->w, page, number == 0);
 	clients_unlock_blocked();
 	return r;
 }
@@ -57,7 +59,7 @@ int ww_handle_fault(void *addr)
 	if (clients_init() < 0)
 		return 0;
 	sys_block_signals(&old);
-	r = resolve((uintptr_t)addr);
+	r = resolve((uintptr_t)addr, 0);
 	sys_restore_signals(&old);
 	errno = error;
 	return r;
@@ -79,7 +81,7 @@ static bool is_ours(int number, const siginfo_t *info, const ucontext_t *context
 	int code = number == SIGBUS ? BUS_ADRERR : SEGV_ACCERR;
 
 	return info->si_code == code && may_be_write(context) &&
-	       resolve((uintptr_t)info->si_addr) == 1;
+	       resolve((uintptr_t)info->si_addr, number) == 1;
 }
 
 /* As if there were no handler: a fault comes again when we return, a sent signal must be sent. */

@@ -95,7 +95,10 @@ int mp_let_go(struct ww *w, uintptr_t page)
 	}
 	if (w->splits >= 2 * w->most_splits)
 		return release_all(w, page, prot);
-	if (w->splits >= w->most_splits)
+	/* Stays so until pages were protected again, or every block would first be divided in full. */
+	if (w->splits >= w->most_splits || w->splits < w->most_splits / 2)
+		w->widens = w->splits >= w->most_splits;
+	if (w->widens)
 		spread(w, page, block, block + BLOCK, &start, &end);
 	r = release(w, start, end, prot);
 	return r == -ENOMEM ? release_all(w, page, prot) : r;

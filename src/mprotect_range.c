@@ -145,7 +145,7 @@ int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
 	if (r == -ENOMEM)
 		return r;
 	clients_lock(&old);
-	page_states_change(&w->states, start, end, 0xff, 0);
+	page_states_clear(&w->states, start, end);
 	clients_unlock(&old);
 	return 0;
 }
@@ -245,5 +245,8 @@ int mp_protect(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, in
 	uint8_t bits = state_of(prot) & prot_bits;
 
 	(void)r;
+	/* The states have no place for more. */
+	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
+		return -EINVAL;
 	return locked_change(w, start, end, prot_bits & ~bits, bits);
 }

@@ -122,11 +122,29 @@ void page_states_change(struct page_states *t, uintptr_t start, uintptr_t end, u
 
 		if (count > pages)
 			count = pages;
-		for (size_t i = 0; i < count; i++)
+		for (size_t i = 0; p && i < count; i++)
 			__atomic_store_n(&p[i], (uint8_t)((p[i] & ~clear) | set),
 					 __ATOMIC_RELEASE);
 		start += count << t->page_shift;
 	}
+}
+
+static void trim(struct page_states *t, size_t leaf)
+{
+	uint8_t **node = t->root[leaf >> PAGE_STATES_NODE_SHIFT];
+	uint8_t **slot = node ? &node[leaf & (NODE_SIZE - 1)] : NULL, *bytes = slot ? *slot : NULL;
+
+	if (!bytes || bytes[0] || memcmp(bytes, bytes + 1, LEAF_PAGES - 1) != 0)
+		return;
+	__atomic_store_n(slot, NULL, __ATOMIC_RELEASE);
+	sys_munmap(bytes, LEAF_PAGES);
+}
+
+void page_states_clear(struct page_states *t, uintptr_t start, uintptr_t end)
+{
+	page_states_change(t, start, end, 0xff, 0);
+	for (size_t leaf = leaf_of(t, start); leaf <= leaf_of(t, end - 1); leaf++)
+		trim(t, leaf);
 }
 
 /* How many of the n bytes have, masked, this value; or have not, for equal == false. */

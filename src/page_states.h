@@ -6,7 +6,7 @@
  * A byte for each page that a context watches, found by address in three steps: what a signal
  * handler has to know, where it may neither allocate nor wait for whoever changes a list.
  *
- * Leaves are made in advance and given back only with all the rest, so that bytes never move.
+ * Leaves are made in advance, so that bytes never move while any of them is in use.
  */
 
 #include <stddef.h>
@@ -52,9 +52,12 @@ uint8_t *page_states_at(const struct page_states *t, uintptr_t addr, size_t *cou
 /* 0 if the page is not watched. */
 uint8_t page_state(const struct page_states *t, uintptr_t addr);
 
-/* Clears the bits @clear and sets @set in the bytes of [start, end), which are reserved. */
+/* Clears the bits @clear and sets @set in the bytes of [start, end) that are reserved. */
 void page_states_change(struct page_states *t, uintptr_t start, uintptr_t end, uint8_t clear,
 			uint8_t set);
+
+/* Clears all of them, and gives back leaves in which nothing is watched any more. */
+void page_states_clear(struct page_states *t, uintptr_t start, uintptr_t end);
 
 /* Where in [start, end) the first page is whose byte, masked, is value; end if there is none. */
 uintptr_t page_states_find(const struct page_states *t, uintptr_t start, uintptr_t end,

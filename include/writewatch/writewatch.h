@@ -231,7 +231,8 @@ WW_PUBLIC void ww_free(struct ww *w);
  * @options: as for ww_new()
  * @info:    [in,out] as for ww_info(); backend is NULL when ww_new() would fail
  *
- * Leaves nothing behind. Return: 0 also when no backend is usable, or
+ * Leaves nothing behind but a page that the signal backends share for the life of the process.
+ * Return: 0 also when no backend is usable, or
  *   -EINVAL   as ww_new(), or a wrong @info
  *   -ENOMEM   no memory or address space
  * Since: 0.1
