@@ -18,9 +18,12 @@ struct command {
 };
 
 static char demo_title[] = "writewatch demo";
+static char probe_title[] = "writewatch probe";
 
 static const struct command commands[] = {
     {"demo", demo_title, "watch memory while threads write, and check every answer", command_demo},
+    {"probe", probe_title, "tell which backends work here, what they cost, and what would help",
+     command_probe},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

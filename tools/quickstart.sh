@@ -11,7 +11,8 @@
 
 set -u
 
-packages='gcc g++ libc6-dev dpkg-dev meson ninja-build pkg-config libcriterion-dev liburing-dev scdoc'
+packages='gcc g++ libc6-dev dpkg-dev meson ninja-build pkg-config libcriterion-dev liburing-dev
+  libjansson-dev scdoc'
 ci_packages='valgrind clang libclang-rt-14-dev'
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd) || exit 1
