@@ -123,10 +123,11 @@ static void set_states(struct ww *w, uintptr_t start, uintptr_t end, uint8_t cle
 
 static int us_attach(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	int r = context_uses(w, start, end) ? -ENOTSUP
-					    : page_states_reserve(&w->states, w->page_shift, start,
-								  end);
+	int r;
 
+	if (context_uses(w, start, end) || faults_stack_in(start, end))
+		return -ENOTSUP;
+	r = page_states_reserve(&w->states, w->page_shift, start, end);
 	if (r == 0)
 		r = uffd_attach(w, start, end);
 	/* Shared until something else is known: that only makes its faults looked at twice. */

@@ -195,6 +195,13 @@ void faults_end(int number)
 	clients_unlock(&old);
 }
 
+bool faults_stack_in(uintptr_t start, uintptr_t end)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+	return start <= here && here < end;
+}
+
 void faults_keep(int number)
 {
 	struct sigaction now;

@@ -2,6 +2,9 @@
 #ifndef WW_FAULTS_H
 #define WW_FAULTS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /* The signal handlers: they ask the clients, and pass on what is none of ours. */
 
 /*
@@ -11,6 +14,8 @@
  */
 int faults_begin(int number);
 void faults_end(int number);
+/* Whether the calling thread runs on this memory: no signal frame could be put there. */
+bool faults_stack_in(uintptr_t start, uintptr_t end);
 /* Puts the handler back where the program installed one later: ours must see the fault first. */
 void faults_keep(int number);
 

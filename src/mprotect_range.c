@@ -87,10 +87,7 @@ static void record(struct ww *w, uintptr_t start, uintptr_t end, int prot)
 
 static int may_watch(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-
-	/* The kernel cannot put a signal frame on a protected stack. */
-	if (context_uses(w, start, end) || (start <= here && here < end))
+	if (context_uses(w, start, end) || faults_stack_in(start, end))
 		return -ENOTSUP;
 	return page_states_reserve(&w->states, w->page_shift, start, end);
 }

@@ -20,9 +20,29 @@
  *      little room, with several callers, and after fork(). When in doubt, more is reported.
  *   2. Nothing else is reported, as far as the kernel can tell; writewatch(7) lists the exceptions.
  *   3. Queries and resets allocate nothing, start nothing, send no signal.
- *   4. No signal handler, no thread, and no change to the caller's mappings, with one exception:
- *      private anonymous memory that holds nothing yet is given MADV_NOHUGEPAGE and
- *      MADV_UNMERGEABLE when it is watched without %WW_DISCARDS. Both stay after ww_unwatch().
+ *   4. No signal handler, no thread, and no change to the caller's mappings, but what the backend
+ *      needs: see BACKENDS.
+ *
+ * BACKENDS
+ *   The kernel and the rights of the process decide which way of watching there is; ww_info()
+ *   tells which it is and enum ww_guarantee what it promises. In the order of preference:
+ *   pagemap-scan   Linux 6.9. Has all guarantees. Private anonymous memory that holds nothing yet is
+ *                  given MADV_NOHUGEPAGE and MADV_UNMERGEABLE when it is watched without
+ *                  %WW_DISCARDS; both stay after ww_unwatch().
+ *   uffd           Linux 5.14; no mappings of files on disk. With privilege, a thread that resolves
+ *                  faults; without, a handler of SIGBUS, and system calls that write into pages that
+ *                  were not written since the reset fail with EFAULT: see ww_prepare_write(). Before
+ *                  Linux 6.4 private memory is given MADV_NOHUGEPAGE and filled with zero pages.
+ *   mprotect       anywhere. A handler of SIGSEGV, system calls as above. The program changes the
+ *                  protection of watched memory by ww_protect() only. Memory that it maps anew is
+ *                  told to the library by ww_watch(): here no query can find it out. %WW_DISCARDS is
+ *                  refused.
+ *   soft-dirty     by name, or with %WW_WRITERS_STOPPED. Each reset clears the bit of the whole
+ *                  process, also for other tools that use it. Memory is given MADV_NOHUGEPAGE.
+ *                  %WW_DISCARDS is refused.
+ *   A stack on which a signal handler may have to run, or into which system calls write, is not for
+ *   backends with a signal handler; nor are signals SIGSEGV and SIGBUS blocked while watched memory
+ *   is written to.
  *
  * ERRORS
  *   Functions return 0 (ww_info and ww_probe included) or a negative errno value; each lists every
@@ -35,7 +55,7 @@
  *   on different contexts do not. Writers need no care at all. ww_free() must be the last call.
  *
  * SIGNALS
- *   No function is async-signal-safe; none returns early because of a signal.
+ *   No function is async-signal-safe, but ww_handle_fault(); none returns early because of a signal.
  *
  * FORK
  *   In a child (fork, or clone without CLONE_VM) the first call on an inherited context opens its
@@ -202,8 +222,13 @@ struct ww_info {
  * @options: what is wanted; NULL for the defaults
  *
  * Tries the backends in their order, each by really watching a few scratch pages, and takes the
- * first that works and has what @options require. Uses three descriptors, close-on-exec and never
- * 0, 1 or 2, and about 120 KiB of memory.
+ * first that works and has what @options require. Uses up to four descriptors, close-on-exec and
+ * never 0, 1 or 2, and about 120 KiB of memory; with a backend that has a signal handler, a byte
+ * more for each page that is watched.
+ *
+ * A signal handler that was there before is called for what is no fault of ours, with SIGSEGV and
+ * SIGBUS not blocked, so that it may write to watched memory. One that the program installs later
+ * takes our place: ww_watch() and resets put ours on top again, and pass on to it.
  *
  * Ownership: the caller frees the context with ww_free().
  * Return: 0, or
@@ -266,7 +291,9 @@ WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
  * Return: 0, or, with nothing changed except repairs and %WW_DISCARDS already made,
  *   -EINVAL   @len is 0, the range wraps or reaches into the kernel's half, unknown flags
  *   -EFAULT   part of the range is not mapped
- *   -ENOTSUP  part of it is huge pages of hugetlbfs or another mapping that cannot be watched
+ *   -ENOTSUP  part of it is huge pages of hugetlbfs or another mapping that this backend cannot
+ *             watch, the context's own memory, or, where writes are signals, the caller's stack;
+ *             %WW_DISCARDS with a backend that cannot see discards
  *   -EACCES   part of it is a shared mapping of a file opened for reading only
  *   -EBUSY    part of it is watched by another context or belongs to another userfaultfd
  *   -ENOMEM   no memory, page tables, address space or map count
