@@ -41,13 +41,15 @@ static int mark_all(struct ww *w, uintptr_t start, uintptr_t end)
 
 static int check_discard(struct ww *w, struct range *range, uintptr_t start, uintptr_t end)
 {
+	struct maps_walk walk;
 	struct mapping m;
 	int r = w->backend->ops->attached(w, start, end);
 
 	(void)range;
 	if (r <= 0)
 		return r == 0 ? -ESTALE : r;
-	while ((r = context_next_mapping(w, &start, end, &m)) > 0)
+	maps_walk(&walk, start, end);
+	while ((r = context_next_mapping(w, &walk, &m)) > 0)
 		/* Dropped pages of it would be read from the file again. */
 		if (m.kind == MAPPING_PRIVATE_FILE)
 			return -ENOTSUP;
@@ -56,10 +58,12 @@ static int check_discard(struct ww *w, struct range *range, uintptr_t start, uin
 
 static int discard(struct ww *w, struct range *range, uintptr_t start, uintptr_t end)
 {
+	struct maps_walk walk;
 	struct mapping m;
 	int r;
 
-	while ((r = context_next_mapping(w, &start, end, &m)) > 0) {
+	maps_walk(&walk, start, end);
+	while ((r = context_next_mapping(w, &walk, &m)) > 0) {
 		r = w->backend->ops->discard(w, range, &m);
 		if (r < 0)
 			break;

@@ -86,14 +86,17 @@ static int watch_again(struct ww *w, struct range *range, uintptr_t start, uintp
 /* Handles what begins at start and is mapped alike and watched alike; *end is where that ends. */
 static int watch_piece(struct ww *w, uintptr_t start, uintptr_t *end, unsigned flags)
 {
+	struct maps_walk walk;
 	struct mapping mapping;
 	struct range *range;
-	int r = maps_find(&w->maps, start, &mapping);
+	int r;
 
-	if (r == -ENOENT || (r == 0 && mapping.start > start))
-		return -EFAULT;
+	maps_walk(&walk, start, *end);
+	r = context_next_mapping(w, &walk, &mapping);
 	if (r < 0)
-		return context_lost(w, &w->maps.file) ? -ESTALE : -EIO;
+		return r;
+	if (r == 0 || mapping.start > start)
+		return -EFAULT;
 	if (mapping.kind == MAPPING_HUGETLB)
 		return -ENOTSUP;
 	if (mapping.end < *end)

@@ -32,6 +32,7 @@ struct ww;
  * @detach:   end that; memory that is unmapped or belongs to others by now is not an error, so all
  *            that is left is -ENOMEM
  * @attached: 1 if all that is mapped in [start, end) is tracked by this context, 0 if not [q]
+ * @owns:     the same for a mapping, cut to a part of it [left out where uffd.h is not used] [q]
  * @arm:      begin watching r, which is attached and mapped in one way, all of it or a part that
  *            begins at r->start: sets r->end and r->mode; every page counts as not written then
  * @arm_written: the same for the whole of r; every page of it counts as written
@@ -64,6 +65,7 @@ struct backend_ops {
 	int (*attach)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*detach)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*attached)(struct ww *w, uintptr_t start, uintptr_t end);
+	int (*owns)(struct ww *w, const struct mapping *m);
 	int (*arm)(struct ww *w, struct range *r, enum mapping_kind kind);
 	int (*arm_written)(struct ww *w, struct range *r);
 	int (*add_discards)(struct ww *w, struct range *r);

@@ -207,6 +207,11 @@ int ps_attached(struct ww *w, uintptr_t start, uintptr_t end)
 	return n == -ESTALE ? 0 : n < 0 ? n : 1;
 }
 
+static int ps_owns(struct ww *w, const struct mapping *m)
+{
+	return ps_attached(w, m->start, m->end);
+}
+
 static int ps_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
 {
 	int n = ps_attached(w, start, end);
@@ -252,6 +257,7 @@ const struct backend_ops backend_pagemap_scan = {
 	.attach = ps_attach,
 	.detach = uffd_detach,
 	.attached = ps_attached,
+	.owns = ps_owns,
 	.arm = ps_arm,
 	.arm_written = ps_arm_written,
 	.add_discards = ps_add_discards,

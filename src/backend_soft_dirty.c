@@ -176,11 +176,13 @@ static int sd_discard(struct ww *w, struct range *r, const struct mapping *m)
 /* Reports the mapped part of the pages of [start, *end), and sets *end to where that came. */
 static int report(struct ww *w, uintptr_t start, uintptr_t *end, bool reset, struct sink *sink)
 {
-	uintptr_t pos = start, stop = *end;
+	const uintptr_t stop = *end;
+	struct maps_walk walk;
 	struct mapping m;
 	int r;
 
-	while (!sink_full(sink) && (r = context_next_mapping(w, &pos, stop, &m)) != 0) {
+	maps_walk(&walk, start, stop);
+	while (!sink_full(sink) && (r = context_next_mapping(w, &walk, &m)) != 0) {
 		size_t room = sink_room_pages(sink);
 		struct wwk_page_region region;
 

@@ -172,6 +172,7 @@ const struct backend_ops backend_uffd_sigbus = {
 	.attach = us_attach,
 	.detach = us_detach,
 	.attached = uffd_sync_attached,
+	.owns = uffd_sync_owns,
 	.arm = us_arm,
 	.arm_written = uffd_sync_arm_written,
 	.scan = us_scan,

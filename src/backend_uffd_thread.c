@@ -135,6 +135,7 @@ const struct backend_ops backend_uffd_thread = {
 	.attach = ut_attach,
 	.detach = uffd_detach,
 	.attached = uffd_sync_attached,
+	.owns = uffd_sync_owns,
 	.arm = uffd_sync_arm,
 	.arm_written = uffd_sync_arm_written,
 	.scan = uffd_sync_scan,

@@ -276,18 +276,13 @@ bool context_lost(struct ww *w, const struct sys_file *file)
 	return true;
 }
 
-int context_next_mapping(struct ww *w, uintptr_t *start, uintptr_t end, struct mapping *m)
+int context_next_mapping(struct ww *w, struct maps_walk *walk, struct mapping *m)
 {
-	int r = *start < end ? maps_find(&w->maps, *start, m) : -ENOENT;
+	int r = maps_next(&w->maps, walk, m);
 
-	if (r == -ENOENT || (r == 0 && m->start >= end))
-		return 0;
-	if (r < 0)
-		return context_lost(w, &w->maps.file) ? -ESTALE : -EIO;
-	m->start = m->start > *start ? m->start : *start;
-	m->end = m->end < end ? m->end : end;
-	*start = m->end;
-	return 1;
+	if (r == 0 || r == -ENOENT)
+		return r == 0;
+	return context_lost(w, &w->maps.file) ? -ESTALE : -EIO;
 }
 
 static bool meets(uintptr_t start, uintptr_t end, const void *at, size_t size)

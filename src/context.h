@@ -115,8 +115,8 @@ void context_leave(struct ww *w);
  * context begins anew, as in a child. Lock held.
  */
 bool context_lost(struct ww *w, const struct sys_file *file);
-/* Cuts the first mapping that begins before end out of *start; 0: there is none. Lock held. */
-int context_next_mapping(struct ww *w, uintptr_t *start, uintptr_t end, struct mapping *m);
+/* maps_next(): 1, 0 when there is none, -ESTALE, -EIO. Lock held. */
+int context_next_mapping(struct ww *w, struct maps_walk *walk, struct mapping *m);
 /* Whether any of it is memory of the context itself, which no handler could write to. */
 bool context_uses(const struct ww *w, uintptr_t start, uintptr_t end);
 /* Lets the backend take over the mark that all of the range is written. Lock held. */

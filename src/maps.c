@@ -84,43 +84,63 @@ static int parse_line(const char *line, struct mapping *out)
 	return 0;
 }
 
-/* Reads the whole list up to the answer: the kernel has no other way here. */
-static int find_by_text(const struct maps *maps, uintptr_t addr, struct mapping *out)
+/* Reads on in the list, line by line: the kernel has no other way here. */
+static int next_by_text(const struct maps *maps, struct maps_walk *walk, struct mapping *out)
 {
-	char text[8192];
-	size_t have = 0;
-	off_t offset = 0;
-
 	for (;;) {
-		ssize_t n = sys_pread(maps->file.fd, text + have, sizeof(text) - 1 - have, offset);
-		char *line = text, *newline;
+		char *line = walk->text + walk->used;
+		char *newline = memchr(line, '\n', walk->have - walk->used);
+		ssize_t n;
 
-		if (n < 0)
-			return (int)n;
-		if (n == 0)
-			return -ENOENT;
-		offset += n;
-		have += (size_t)n;
-		text[have] = '\0';
-		while ((newline = strchr(line, '\n'))) {
+		if (newline) {
 			int r = parse_line(line, out);
 
-			if (r < 0)
+			walk->used = (size_t)(newline + 1 - walk->text);
+			if (r < 0 || out->end > walk->pos)
 				return r;
-			if (out->end > addr)
-				return 0;
-			line = newline + 1;
+			continue;
 		}
-		have = (size_t)(text + have - line);
-		if (have == sizeof(text) - 1)
+		walk->have -= walk->used;
+		memmove(walk->text, line, walk->have);
+		walk->used = 0;
+		if (walk->have == sizeof(walk->text) - 1)
 			return -EIO;
-		memmove(text, line, have);
+		n = sys_pread(maps->file.fd, walk->text + walk->have,
+			      sizeof(walk->text) - 1 - walk->have, walk->offset);
+		if (n <= 0)
+			return n < 0 ? (int)n : -ENOENT;
+		walk->offset += n;
+		walk->have += (size_t)n;
+		walk->text[walk->have] = '\0';
 	}
 }
 
-int maps_find(const struct maps *maps, uintptr_t addr, struct mapping *out)
+void maps_walk(struct maps_walk *walk, uintptr_t start, uintptr_t end)
 {
-	return maps->text_only ? find_by_text(maps, addr, out) : find_by_query(maps, addr, out);
+	walk->pos = start;
+	walk->end = end;
+	walk->offset = 0;
+	walk->have = walk->used = 0;
+}
+
+int maps_next(const struct maps *maps, struct maps_walk *walk, struct mapping *out)
+{
+	int r;
+
+	if (walk->pos >= walk->end)
+		return -ENOENT;
+	r = maps->text_only ? next_by_text(maps, walk, out)
+			    : find_by_query(maps, walk->pos, out);
+	if (r < 0)
+		return r;
+	if (out->start >= walk->end)
+		return -ENOENT;
+	if (out->start < walk->pos)
+		out->start = walk->pos;
+	if (out->end > walk->end)
+		out->end = walk->end;
+	walk->pos = out->end;
+	return 0;
 }
 
 int maps_drop(const struct mapping *m)

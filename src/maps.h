@@ -32,8 +32,24 @@ struct maps {
 int maps_open(struct maps *maps);
 void maps_close(struct maps *maps);
 
-/* The mapping that holds addr, or the next one above: 0, -ENOENT when there is none, -EIO. */
-int maps_find(const struct maps *maps, uintptr_t addr, struct mapping *out);
+/**
+ * struct maps_walk - goes through the mappings of a range once, in ascending order
+ * @pos, @end:   what is left of the range
+ * @offset:      how far the list was read, where it has to be read
+ * @used, @have: what of @text was gone through, and was read
+ */
+struct maps_walk {
+	uintptr_t pos;
+	uintptr_t end;
+	off_t offset;
+	size_t used;
+	size_t have;
+	char text[8192];
+};
+
+void maps_walk(struct maps_walk *walk, uintptr_t start, uintptr_t end);
+/* The next mapping, cut to the range: 0, -ENOENT when there is none, or another error. */
+int maps_next(const struct maps *maps, struct maps_walk *walk, struct mapping *out);
 /* Drops the content of [m->start, m->end), so that it reads as zero, or as the file. */
 int maps_drop(const struct mapping *m);
 

@@ -94,8 +94,8 @@ static int may_watch(struct ww *w, uintptr_t start, uintptr_t end)
 
 int mp_attach(struct ww *w, uintptr_t start, uintptr_t end)
 {
+	struct maps_walk walk;
 	struct mapping m;
-	uintptr_t pos = start;
 	sigset_t old;
 	int r = may_watch(w, start, end);
 
@@ -104,7 +104,8 @@ int mp_attach(struct ww *w, uintptr_t start, uintptr_t end)
 	clients_lock(&old);
 	r = clients_overlap(&w->client, start, end) ? -EBUSY : 0;
 	clients_unlock(&old);
-	while (r == 0 && (r = context_next_mapping(w, &pos, end, &m)) > 0) {
+	maps_walk(&walk, start, end);
+	while (r == 0 && (r = context_next_mapping(w, &walk, &m)) > 0) {
 		clients_lock(&old);
 		record(w, m.start, m.end, m.prot);
 		clients_unlock(&old);
@@ -116,11 +117,13 @@ int mp_attach(struct ww *w, uintptr_t start, uintptr_t end)
 /* What is a hole by now is passed over. */
 static int restore_mapped(struct ww *w, uintptr_t start, uintptr_t end)
 {
+	struct maps_walk walk;
 	struct mapping m;
 	sigset_t old;
 	int r;
 
-	while ((r = context_next_mapping(w, &start, end, &m)) > 0) {
+	maps_walk(&walk, start, end);
+	while ((r = context_next_mapping(w, &walk, &m)) > 0) {
 		clients_lock(&old);
 		r = apply(w, m.start, m.end);
 		clients_unlock(&old);
@@ -163,10 +166,12 @@ static bool is_as_we_left_it(const struct ww *w, const struct mapping *m)
 
 int mp_attached(struct ww *w, uintptr_t start, uintptr_t end)
 {
+	struct maps_walk walk;
 	struct mapping m;
 	int r;
 
-	while ((r = context_next_mapping(w, &start, end, &m)) > 0)
+	maps_walk(&walk, start, end);
+	while ((r = context_next_mapping(w, &walk, &m)) > 0)
 		if (!is_as_we_left_it(w, &m))
 			return 0;
 	return r < 0 ? r : 1;

@@ -104,9 +104,10 @@ static int arm_runs(struct ww *w, const struct wwk_page_region *v, size_t n)
  */
 static int scan_slowly(struct ww *w, uintptr_t *start, uintptr_t end, struct sink *sink)
 {
-	uintptr_t next, pos;
 	struct wwk_page_region run;
+	struct maps_walk walk;
 	struct mapping m;
+	uintptr_t next;
 	sigset_t old;
 	int r;
 
@@ -115,9 +116,9 @@ static int scan_slowly(struct ww *w, uintptr_t *start, uintptr_t end, struct sin
 		return 0;
 	}
 	run = w->regions[0];
-	pos = run.start;
 	*start = end;
-	r = context_next_mapping(w, &pos, end, &m);
+	maps_walk(&walk, run.start, end);
+	r = context_next_mapping(w, &walk, &m);
 	if (r <= 0)
 		return r;
 	*start = m.start;

@@ -17,6 +17,12 @@ static long negative_errno(long result)
 	return result == -1 ? -errno : result;
 }
 
+/* What is short may be called by either name: locked memory, the count of mappings. */
+static int memory_error(int result)
+{
+	return result == -EAGAIN ? -ENOMEM : result;
+}
+
 static void raw_close(int fd)
 {
 	syscall(SYS_close, fd);
@@ -115,7 +121,7 @@ int sys_mmap(void **out, size_t len, int prot, int flags)
 	void *p = mmap(NULL, len, prot, flags, -1, 0);
 
 	if (p == MAP_FAILED)
-		return -errno;
+		return memory_error(-errno);
 	*out = p;
 	return 0;
 }
@@ -127,7 +133,7 @@ void sys_munmap(void *addr, size_t len)
 
 int sys_madvise(uintptr_t addr, size_t len, int advice)
 {
-	return (int)negative_errno(madvise((void *)addr, len, advice));
+	return memory_error((int)negative_errno(madvise((void *)addr, len, advice)));
 }
 
 int sys_mprotect(uintptr_t addr, size_t len, int prot)
@@ -140,12 +146,12 @@ int sys_mremap(uintptr_t addr, size_t len, void **out)
 	void *p = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
-		return -errno;
+		return memory_error(-errno);
 	if (mremap((void *)addr, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, p) == MAP_FAILED) {
 		int error = -errno;
 
 		munmap(p, len);
-		return error;
+		return memory_error(error);
 	}
 	*out = p;
 	return 0;

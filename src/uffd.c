@@ -84,17 +84,19 @@ int uffd_attach(struct ww *w, uintptr_t start, uintptr_t end)
 static int for_mappings(struct ww *w, uintptr_t start, uintptr_t end, unsigned long request,
 			uint64_t mode)
 {
+	struct maps_walk walk;
 	struct mapping m;
 	int r, result = 0;
 
-	while ((r = context_next_mapping(w, &start, end, &m)) > 0) {
+	maps_walk(&walk, start, end);
+	while ((r = context_next_mapping(w, &walk, &m)) > 0) {
 		struct wwk_uffdio_writeprotect wp = {
 			.range = {.start = m.start, .len = m.end - m.start},
 			.mode = mode,
 		};
 
 		/* The kernel would do it to the memory of any other userfaultfd, too. */
-		r = w->backend->ops->attached(w, m.start, m.end);
+		r = w->backend->ops->owns(w, &m);
 		if (r == 0)
 			r = -ENOENT;
 		if (r > 0)

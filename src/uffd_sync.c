@@ -36,7 +36,7 @@ void uffd_sync_close(struct ww *w)
  * Registration belongs to whole mappings. A protected page shows it; of another one it is asked by
  * un-protecting what is not protected, which changes nothing.
  */
-static int is_registered(struct ww *w, const struct mapping *m)
+int uffd_sync_owns(struct ww *w, const struct mapping *m)
 {
 	uintptr_t end = m->start + w->page_size;
 	uint64_t word;
@@ -55,19 +55,34 @@ static int is_registered(struct ww *w, const struct mapping *m)
 
 int uffd_sync_attached(struct ww *w, uintptr_t start, uintptr_t end)
 {
+	struct maps_walk walk;
 	struct mapping m;
 	int r;
 
-	while ((r = context_next_mapping(w, &start, end, &m)) > 0) {
-		r = is_registered(w, &m);
+	maps_walk(&walk, start, end);
+	while ((r = context_next_mapping(w, &walk, &m)) > 0) {
+		r = uffd_sync_owns(w, &m);
 		if (r <= 0)
 			return r;
 	}
 	return r < 0 ? r : 1;
 }
 
-/* What may not be read is made readable for that moment: nothing can be there that was secret. */
-static int fill_mapping(const struct mapping *m)
+static int protect(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	/* From here on the same page may fault again for a good reason. */
+	__atomic_store_n(&w->last_fault, 0, __ATOMIC_RELAXED);
+	return uffd_protect(w, start, end);
+}
+
+/* Where a page that is not there cannot be protected, it is made the zero page first. */
+static bool must_fill(const struct ww *w, enum mapping_kind kind)
+{
+	return w->no_markers && kind == MAPPING_PRIVATE_ANON;
+}
+
+/* What may not be read is made readable for that moment: it holds nothing, or what it held. */
+static int populate(const struct mapping *m)
 {
 	size_t len = m->end - m->start;
 	int r, restored;
@@ -81,41 +96,53 @@ static int fill_mapping(const struct mapping *m)
 	return r < 0 ? r : restored;
 }
 
-static int fill(struct ww *w, uintptr_t start, uintptr_t end)
+/*
+ * Such a kernel forgets the protection of a huge zero page when it divides it, and one written page
+ * would be 512: protecting a part divides it before.
+ */
+static void divide_zero_pages(struct ww *w, const struct mapping *m)
 {
-	struct mapping m;
-	int r;
+	const uintptr_t huge = w->page_size / sizeof(uint64_t) << w->page_shift;
+	uintptr_t page = (m->start + huge - 1) & ~(huge - 1);
 
-	/* Of a huge zero page, one written page would be 512. */
-	sys_madvise(start, end - start, MADV_NOHUGEPAGE);
-	while ((r = context_next_mapping(w, &start, end, &m)) > 0)
-		/* What cannot be filled stays unprotected, and is reported too often. */
-		if (fill_mapping(&m) == -ENOMEM)
-			return -ENOMEM;
-	return r;
+	for (; page < m->end && m->end - page >= huge; page += huge) {
+		uint64_t word;
+
+		if (pagemap_read(w, page, page + w->page_size, &word) == 0 &&
+		    (word & (PM_PRESENT | PM_EXCLUSIVE)) == PM_PRESENT)
+			uffd_protect(w, page, page + w->page_size);
+	}
 }
 
-static int protect(struct ww *w, uintptr_t start, uintptr_t end)
+static int fill(struct ww *w, const struct mapping *m)
 {
-	/* From here on the same page may fault again for a good reason. */
-	__atomic_store_n(&w->last_fault, 0, __ATOMIC_RELAXED);
-	return uffd_protect(w, start, end);
+	int r;
+
+	sys_madvise(m->start, m->end - m->start, MADV_NOHUGEPAGE);
+	r = populate(m);
+	divide_zero_pages(w, m);
+	/* What cannot be filled stays unprotected, and is reported too often. */
+	return r == -ENOMEM ? r : 0;
 }
 
 int uffd_sync_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 {
+	struct maps_walk walk;
+	struct mapping m;
 	int n = 0;
 
-	r->mode = w->no_markers && kind == MAPPING_PRIVATE_ANON ? UFFD_FILLED : UFFD_PLAIN;
-	if (r->mode == UFFD_FILLED)
-		n = fill(w, r->start, r->end);
+	r->mode = 0;
+	maps_walk(&walk, r->start, must_fill(w, kind) ? r->end : r->start);
+	while (n == 0 && (n = context_next_mapping(w, &walk, &m)) > 0)
+		n = fill(w, &m);
 	return n < 0 ? n : protect(w, r->start, r->end);
 }
 
 int uffd_sync_arm_written(struct ww *w, struct range *r)
 {
-	/* What kind of memory it is now, is not known here; filling is right for all. */
-	r->mode = w->no_markers ? UFFD_FILLED : UFFD_PLAIN;
+	r->mode = 0;
+	if (w->no_markers)
+		sys_madvise(r->start, r->end - r->start, MADV_NOHUGEPAGE);
 	return uffd_unprotect(w, r->start, r->end);
 }
 
@@ -129,9 +156,10 @@ int uffd_sync_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end
  * Protecting does not exclude faults: a page that was first written meanwhile is protected with
  * the rest. Unlike the rest, it is there; or, where the rest is zero pages, it is no such page.
  */
-static int release_raced(struct ww *w, const struct range *r, uintptr_t start, uintptr_t end)
+static int release_raced(struct ww *w, const struct mapping *m)
 {
-	const uint64_t mask = r->mode == UFFD_FILLED ? PM_PRESENT | PM_EXCLUSIVE : PM_PRESENT;
+	const uint64_t mask = PM_PRESENT | (must_fill(w, m->kind) ? PM_EXCLUSIVE : 0);
+	uintptr_t start = m->start, end = m->end;
 
 	while (start < end) {
 		uintptr_t most = start + (PM_WORDS << w->page_shift);
@@ -157,12 +185,12 @@ int uffd_sync_discard(struct ww *w, struct range *r, const struct mapping *m)
 
 	if (n < 0)
 		return n == -ENOMEM ? n : -ENOTSUP;
-	if (r->mode == UFFD_FILLED)
-		n = fill(w, m->start, m->end);
+	if (must_fill(w, m->kind))
+		n = fill(w, m);
 	if (n == 0)
 		n = protect(w, m->start, m->end);
 	if (n == 0)
-		n = release_raced(w, r, m->start, m->end);
+		n = release_raced(w, m);
 	if (n < 0 && uffd_settle(w, m->start, m->end) < 0)
 		r->all_written = true;
 	return n;
@@ -198,9 +226,12 @@ static bool next_run(const struct ww *w, uintptr_t base, uintptr_t pos, uintptr_
 	return begin < last;
 }
 
-/* Reports [start, end), which is mapped, as far as there is room. Sets *end to where it came. */
-static int take(struct ww *w, const struct range *r, const struct run *run, uintptr_t start,
-		uintptr_t *end, bool reset, struct sink *sink)
+/*
+ * Reports [start, *end), which is mapped, as far as there is room. Sets *end to where it came. With
+ * empty, some of it is not there.
+ */
+static int take(struct ww *w, uintptr_t start, uintptr_t *end, bool empty, bool reset,
+		struct sink *sink)
 {
 	size_t room = sink_room_pages(sink);
 	struct wwk_page_region region;
@@ -210,7 +241,7 @@ static int take(struct ww *w, const struct range *r, const struct run *run, uint
 		*end = start + (room << w->page_shift);
 	if (start == *end || sink_full(sink))
 		return 0;
-	if (reset && run->empty && r->mode == UFFD_FILLED)
+	if (reset && empty)
 		sys_madvise(start, *end - start, MADV_POPULATE_READ);
 	/* Un-protecting what is not protected finds out what is not registered any more. */
 	n = reset ? protect(w, start, *end) : uffd_unprotect(w, start, *end);
@@ -220,19 +251,20 @@ static int take(struct ww *w, const struct range *r, const struct run *run, uint
 	return sink_put(sink, &region, 1, start, *end) < 0 ? -EIO : 0;
 }
 
-static int take_run(struct ww *w, const struct range *r, const struct run *run, bool reset,
-		    struct sink *sink, uintptr_t *done)
+static int take_run(struct ww *w, const struct run *run, bool reset, struct sink *sink,
+		    uintptr_t *done)
 {
-	uintptr_t pos = run->start;
+	struct maps_walk walk;
 	struct mapping m;
 	int n;
 
 	*done = run->end;
 	if (!run->empty)
-		return take(w, r, run, pos, done, reset, sink);
-	while ((n = context_next_mapping(w, &pos, run->end, &m)) > 0) {
+		return take(w, run->start, done, false, reset, sink);
+	maps_walk(&walk, run->start, run->end);
+	while ((n = context_next_mapping(w, &walk, &m)) > 0) {
 		*done = m.end;
-		n = take(w, r, run, m.start, done, reset, sink);
+		n = take(w, m.start, done, must_fill(w, m.kind), reset, sink);
 		if (n < 0 || *done < m.end || sink_full(sink))
 			return n;
 	}
@@ -243,6 +275,7 @@ static int take_run(struct ww *w, const struct range *r, const struct run *run, 
 int uffd_sync_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
 		   struct sink *sink)
 {
+	(void)r;
 	while (start < end && !sink_full(sink)) {
 		uintptr_t most = start + (PM_WORDS << w->page_shift), pos = start;
 		uintptr_t stop = most < end ? most : end;
@@ -252,7 +285,7 @@ int uffd_sync_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end
 		if (n < 0)
 			return n;
 		while (!sink_full(sink) && next_run(w, start, pos, stop, &run)) {
-			n = take_run(w, r, &run, reset, sink, &pos);
+			n = take_run(w, &run, reset, sink, &pos);
 			if (n < 0)
 				return n;
 		}

@@ -10,18 +10,8 @@
 
 #include "context.h"
 
-/**
- * enum uffd_mode - how a range is watched
- * @UFFD_PLAIN:  the kernel protects every page of it
- * @UFFD_FILLED: private memory, and a kernel that protects no page that is not there: such pages
- *               are made zero pages first
- */
-enum uffd_mode {
-	UFFD_PLAIN,
-	UFFD_FILLED
-};
-
 /* As in struct backend_ops; for scratch pages when w->backend is being tried. */
+int uffd_sync_owns(struct ww *w, const struct mapping *m);
 int uffd_sync_attached(struct ww *w, uintptr_t start, uintptr_t end);
 int uffd_sync_arm(struct ww *w, struct range *r, enum mapping_kind kind);
 int uffd_sync_arm_written(struct ww *w, struct range *r);

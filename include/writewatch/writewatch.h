@@ -457,7 +457,7 @@ WW_PUBLIC int ww_prepare_write(struct ww *w, void *addr, size_t len);
  * Return: 0, or, with the front of the range perhaps changed,
  *   -EINVAL   @addr is not page aligned, @len is 0, the range wraps or reaches into the kernel's
  *             half, or mprotect(2) says so
- *   -ENOMEM, -EACCES  as mprotect(2)
+ *   -ENOMEM, -EACCES, -EPERM  as mprotect(2)
  *   -EMFILE, -ENFILE, -ENOTSUP  in a child: could not begin anew
  * Since: 0.1
  */

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -180,6 +181,43 @@ Test(kernel, writes_by_the_kernel_need_no_privilege)
 	cr_assert_eq(read(zero, memory + 5 * PAGE, 3 * PAGE), 3 * PAGE);
 	close(zero);
 	cr_assert_eq(get(0), 3);
+}
+
+static void read_fixed(struct io_uring *ring, int fd, char *to)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	struct io_uring_cqe *cqe;
+
+	io_uring_prep_read_fixed(sqe, fd, to, PAGE, 0, 0);
+	io_uring_submit(ring);
+	cr_assert_eq(io_uring_wait_cqe(ring, &cqe), 0);
+	cr_assert_eq(cqe->res, PAGE);
+	io_uring_cqe_seen(ring, cqe);
+}
+
+/* The limit that ww_mark() is for: no page table is asked when a pinned page is written. */
+Test(kernel, writes_to_pinned_pages_do_not_show_after_a_reset)
+{
+	struct iovec buffer = {memory + 5 * PAGE, 2 * PAGE};
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC), r;
+	struct io_uring ring;
+
+	r = io_uring_queue_init(4, &ring, 0);
+	if (r < 0) {
+		close(zero);
+		cr_skip_test("the kernel refuses io_uring: %s", strerror(-r));
+	}
+	attach(0, PAGES);
+	protect(WWK_UFFDIO_WRITEPROTECT_MODE_WP);
+	cr_assert_eq(io_uring_register_buffers(&ring, &buffer, 1), 0);
+	cr_assert_eq(get(WWK_PM_SCAN_WP_MATCHING), 2, "pinning counts as a write");
+	memory[5 * PAGE] = 1;
+	cr_assert_eq(get(WWK_PM_SCAN_WP_MATCHING), 1);
+	read_fixed(&ring, zero, memory + 5 * PAGE);
+	cr_assert_eq(memory[5 * PAGE], 0, "it was written");
+	cr_assert_eq(get(0), 0);
+	io_uring_queue_exit(&ring);
+	close(zero);
 }
 
 Test(kernel, a_child_is_not_registered_and_inherits_its_parents_descriptors)

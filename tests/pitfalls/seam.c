@@ -39,6 +39,11 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 	if (request == WWK_UFFDIO_WRITEPROTECT && seam.fail_protect)
 		return -seam.fail_protect;
 	seam.protects += request == WWK_UFFDIO_WRITEPROTECT;
+	if (request == WWK_UFFDIO_WRITEPROTECT && seam.protecting) {
+		const struct wwk_uffdio_range *range = arg;
+
+		seam.protecting(range->start, range->start + range->len);
+	}
 	r = __real_sys_ioctl(fd, request, arg);
 	if (request != WWK_PAGEMAP_SCAN)
 		return r;

@@ -14,6 +14,8 @@
 struct seam {
 	/* After the kernel answered a scan: may change the answer; the result is the new result. */
 	long (*scan_done)(struct wwk_pm_scan_arg *arg, long result);
+	/* Before memory is write-protected, or un-protected. */
+	void (*protecting)(uint64_t start, uint64_t end);
 	/* Fails the n-th scan from now on (1: the next), after the kernel did its work. */
 	int fail_scan;
 	int fail_with;

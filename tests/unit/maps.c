@@ -10,24 +10,44 @@
 
 TestSuite(maps, .init = leaks_begin, .fini = leaks_end);
 
+struct expected {
+	size_t start, end; /* pages */
+	enum mapping_kind kind;
+	int prot;
+};
+
 /* Two ways to ask, which have to agree: the first the kernel has since 6.11. */
-static void expect(uintptr_t addr, uintptr_t start, enum mapping_kind kind)
+static void expect(const char *p, size_t from, size_t to, const struct expected *list, size_t count)
 {
-	struct mapping m;
+	const uintptr_t base = (uintptr_t)p, page = page_bytes();
 	struct maps maps;
 
 	cr_assert_eq(maps_open(&maps), 0);
 	for (int text = maps.text_only; text <= 1; text++) {
+		struct maps_walk walk;
+		struct mapping m;
+
 		maps.text_only = text;
-		cr_assert_eq(maps_find(&maps, addr, &m), 0, "text %d", text);
-		cr_assert_eq(m.start, start, "text %d", text);
-		cr_assert_eq(m.kind, kind, "text %d", text);
+		maps_walk(&walk, base + from * page, base + to * page);
+		for (size_t i = 0; i < count; i++) {
+			cr_assert_eq(maps_next(&maps, &walk, &m), 0, "text %d, %zu", text, i);
+			cr_assert_eq(m.start, base + list[i].start * page, "text %d, %zu", text, i);
+			cr_assert_eq(m.end, base + list[i].end * page, "text %d, %zu", text, i);
+			cr_assert_eq(m.kind, list[i].kind, "text %d, %zu", text, i);
+			cr_assert_eq(m.prot, list[i].prot, "text %d, %zu", text, i);
+		}
+		cr_assert_eq(maps_next(&maps, &walk, &m), -ENOENT, "text %d", text);
 	}
 	maps_close(&maps);
 }
 
+#define EXPECT(p, from, to, ...) \
+	expect(p, from, to, (const struct expected[]){__VA_ARGS__}, \
+	       sizeof((const struct expected[]){__VA_ARGS__}) / sizeof(struct expected))
+
 Test(maps, tells_the_kinds_of_mappings_apart)
 {
+	const int rw = PROT_READ | PROT_WRITE;
 	char *p = map_reserve(8 * page_bytes(), page_bytes());
 	size_t page = page_bytes();
 	int fd = memfd_of(page);
@@ -37,46 +57,45 @@ Test(maps, tells_the_kinds_of_mappings_apart)
 	map_fd(p + 4 * page, page, MAP_SHARED, fd, 0);
 	map_fd(p + 6 * page, page, MAP_PRIVATE, fd, 0);
 	close(fd);
-	expect((uintptr_t)p, (uintptr_t)p, MAPPING_PRIVATE_ANON);
-	expect((uintptr_t)p + 2 * page, (uintptr_t)p + 2 * page, MAPPING_SHARED);
-	expect((uintptr_t)p + 5 * page - 1, (uintptr_t)p + 4 * page, MAPPING_SHARED);
-	expect((uintptr_t)p + 6 * page, (uintptr_t)p + 6 * page, MAPPING_PRIVATE_FILE);
+	EXPECT(p, 0, 8, {0, 1, MAPPING_PRIVATE_ANON, PROT_READ}, {1, 2, MAPPING_PRIVATE_ANON, 0},
+	       {2, 3, MAPPING_SHARED, PROT_READ}, {3, 4, MAPPING_PRIVATE_ANON, 0},
+	       {4, 5, MAPPING_SHARED, rw}, {5, 6, MAPPING_PRIVATE_ANON, 0},
+	       {6, 7, MAPPING_PRIVATE_FILE, rw}, {7, 8, MAPPING_PRIVATE_ANON, 0});
 	unmap(p, 8 * page);
 }
 
-Test(maps, finds_the_next_mapping_above_a_hole)
+Test(maps, passes_over_holes_and_cuts_to_the_range)
 {
-	char *p = map_reserve(4 * page_bytes(), page_bytes());
+	char *p = map_reserve(8 * page_bytes(), page_bytes());
 	size_t page = page_bytes();
 
-	unmap(p + page, 2 * page);
-	expect((uintptr_t)p + page, (uintptr_t)p + 3 * page, MAPPING_PRIVATE_ANON);
-	unmap(p, page);
-	unmap(p + 3 * page, page);
+	unmap(p + 3 * page, 2 * page);
+	EXPECT(p, 1, 7, {1, 3, MAPPING_PRIVATE_ANON, 0}, {5, 7, MAPPING_PRIVATE_ANON, 0});
+	EXPECT(p, 4, 6, {5, 6, MAPPING_PRIVATE_ANON, 0});
+	EXPECT(p, 2, 5, {2, 3, MAPPING_PRIVATE_ANON, 0});
+	expect(p, 3, 5, NULL, 0);
+	unmap(p, 3 * page);
+	unmap(p + 5 * page, 3 * page);
 }
 
 Test(maps, reads_long_lists)
 {
-	size_t page = page_bytes(), n = 2000;
-	char *p = map_reserve(2 * n * page, page);
+	enum { N = 2000 };
+	static struct expected list[2 * N];
+	size_t page = page_bytes();
+	char *p = map_reserve(2 * N * page, page);
 
-	for (size_t i = 0; i < n; i++)
-		mprotect(p + 2 * i * page, page, PROT_READ);
-	for (size_t i = 0; i < n; i += 333)
-		expect((uintptr_t)p + 2 * i * page, (uintptr_t)p + 2 * i * page,
-		       MAPPING_PRIVATE_ANON);
-	unmap(p, 2 * n * page);
+	for (size_t i = 0; i < 2 * N; i++) {
+		list[i] = (struct expected){i, i + 1, MAPPING_PRIVATE_ANON, i % 2 ? 0 : PROT_READ};
+		if (i % 2 == 0)
+			mprotect(p + i * page, page, PROT_READ);
+	}
+	expect(p, 0, 2 * N, list, 2 * N);
+	expect(p, 777, 1999, list + 777, 1999 - 777);
+	unmap(p, 2 * N * page);
 }
 
 Test(maps, says_when_nothing_is_above)
 {
-	struct mapping m;
-	struct maps maps;
-
-	cr_assert_eq(maps_open(&maps), 0);
-	for (int text = maps.text_only; text <= 1; text++) {
-		maps.text_only = text;
-		cr_assert_eq(maps_find(&maps, ~(uintptr_t)0 - 0xfff, &m), -ENOENT);
-	}
-	maps_close(&maps);
+	expect((const char *)(~(uintptr_t)0 << 47), 0, 16, NULL, 0);
 }
