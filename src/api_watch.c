@@ -3,6 +3,8 @@
 
 #include "context.h"
 
+#define WATCH_TRIES 8
+
 /* Arms [start, end), which is attached and of one kind, in as many ranges as the backend likes. */
 static int arm_pieces(struct ww *w, uintptr_t start, uintptr_t end, unsigned flags,
 		      enum mapping_kind kind)
@@ -156,19 +158,20 @@ static int watch(struct ww *w, uintptr_t start, uintptr_t end, unsigned flags)
 int ww_watch(struct ww *w, void *addr, size_t len, unsigned flags)
 {
 	uintptr_t start, end;
-	int r;
+	int r, tries = 0;
 
 	if (!w || flags & ~(unsigned)WW_DISCARDS || context_pages(w, addr, len, &start, &end) < 0)
 		return -EINVAL;
-	/* -ESTALE: the descriptors turned out to be gone, so the next entry opens new ones. */
+	/* -ESTALE: the descriptors turned out to be gone, so the next entry opens new ones; or the
+	 * range was remapped meanwhile. */
 	do {
 		r = context_enter(w);
 		if (r < 0)
 			return r;
 		r = watch(w, start, end, flags);
 		context_leave(w);
-	} while (r == -ESTALE);
-	return r;
+	} while (r == -ESTALE && ++tries < WATCH_TRIES);
+	return r == -ESTALE ? -EIO : r;
 }
 
 static int unwatch_part(struct ww *w, struct range *range, uintptr_t start, uintptr_t end)

@@ -9,15 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/mman.h>
 
 #include "faults.h"
 #include "trial.h"
-
-static bool installs(const struct ww *w)
-{
-	return !(w->flags & WW_NO_HANDLER);
-}
 
 static int mp_fault(struct ww *w, uintptr_t page, bool doubt)
 {
@@ -28,12 +22,7 @@ static int mp_fault(struct ww *w, uintptr_t page, bool doubt)
 
 static void mp_close(struct ww *w)
 {
-	if (w->client.w) {
-		clients_remove(&w->client);
-		if (installs(w))
-			faults_end(SIGSEGV);
-	}
-	w->client.w = NULL;
+	faults_leave(w);
 	page_states_free(&w->states);
 	maps_close(&w->maps);
 }
@@ -68,49 +57,14 @@ static size_t most_splits(void)
 	return count / 4;
 }
 
-static int become_client(struct ww *w)
+static bool works(struct ww *w, struct range *r)
 {
-	int r = clients_init();
-
-	if (r == 0 && installs(w))
-		r = faults_begin(SIGSEGV);
-	if (r < 0)
-		return r;
-	w->client = (struct client){
-		.w = w,
-		.kind = &backend_mprotect,
-		.states = &w->states,
-		.number = SIGSEGV,
-		.fault = mp_fault,
-	};
-	clients_add(&w->client);
-	return 0;
+	return faults_handled(w) ? trial_tracks(w, r) : trial_reports_nothing(w, r);
 }
 
 static int probe(struct ww *w, const char **why)
 {
-	size_t size = (size_t)4 << w->page_shift;
-	struct range r = {0};
-	void *scratch;
-	int n = sys_mmap(&scratch, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
-
-	*why = "no address space for a trial";
-	if (n < 0)
-		return n;
-	r.start = (uintptr_t)scratch;
-	r.end = r.start + size;
-	*why = "scratch pages could not be protected";
-	n = mp_attach(w, r.start, r.end);
-	if (n == 0) {
-		n = mp_arm(w, &r, MAPPING_PRIVATE_ANON);
-		if (n == 0 && !(installs(w) ? trial_tracks(w, &r) : trial_reports_nothing(w, &r))) {
-			*why = "pages written on trial were not reported as they should be";
-			n = -ENOTSUP;
-		}
-		mp_detach(w, r.start, r.end);
-	}
-	sys_munmap(scratch, size);
-	return n;
+	return trial_run(w, works, why);
 }
 
 static int mp_open(struct ww *w, const char **why)
@@ -121,7 +75,7 @@ static int mp_open(struct ww *w, const char **why)
 	w->splits = 0;
 	if (r == 0) {
 		*why = "the signal handler could not be installed";
-		r = become_client(w);
+		r = faults_join(w, &backend_mprotect, SIGSEGV, mp_fault);
 	}
 	if (r == 0)
 		r = trial_unblocked(probe, w, why);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "faults.h"
 #include "pagemap.h"
 #include "trial.h"
 
@@ -274,37 +275,10 @@ static int open_files(struct ww *w, const char **why)
 
 static void sd_close(struct ww *w)
 {
-	if (w->client.w)
-		clients_remove(&w->client);
-	w->client.w = NULL;
+	faults_leave(w);
 	page_states_free(&w->states);
 	pagemap_close(w);
 	sys_close(&w->clear_refs);
-}
-
-/* Clearing succeeds on kernels that have no such bit. */
-static int probe(struct ww *w, const char **why)
-{
-	size_t size = (size_t)4 << w->page_shift;
-	struct range r = {0};
-	void *scratch;
-	int n = sys_mmap(&scratch, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
-
-	*why = "no address space for a trial";
-	if (n < 0)
-		return n;
-	r.start = (uintptr_t)scratch;
-	r.end = r.start + size;
-	*why = "the kernel has no soft-dirty bit (CONFIG_MEM_SOFT_DIRTY)";
-	n = sd_attach(w, r.start, r.end);
-	if (n == 0) {
-		n = sd_arm(w, &r, MAPPING_PRIVATE_ANON);
-		if (n == 0 && !trial_tracks(w, &r))
-			n = -ENOTSUP;
-		sd_detach(w, r.start, r.end);
-	}
-	sys_munmap(scratch, size);
-	return n;
 }
 
 static int sd_open(struct ww *w, const char **why)
@@ -313,17 +287,13 @@ static int sd_open(struct ww *w, const char **why)
 
 	if (r == 0) {
 		*why = "no memory for a lock";
-		r = clients_init();
+		r = faults_join(w, &backend_soft_dirty, 0, NULL);
 	}
-	if (r == 0) {
-		w->client = (struct client){
-			.w = w,
-			.kind = &backend_soft_dirty,
-			.states = &w->states,
-		};
-		clients_add(&w->client);
-		r = probe(w, why);
-	}
+	if (r == 0)
+		r = trial_run(w, trial_tracks, why);
+	/* Clearing succeeds on kernels that have no such bit. */
+	if (r == -ENOTSUP)
+		*why = "the kernel has no soft-dirty bit (CONFIG_MEM_SOFT_DIRTY)";
 	if (r < 0)
 		sd_close(w);
 	return r;

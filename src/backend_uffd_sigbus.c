@@ -29,8 +29,7 @@ static bool was_protected(struct ww *w, uintptr_t page)
 {
 	uint64_t word = 0;
 
-	if (sys_pread(w->pagemap.fd, &word, sizeof(word),
-		      (off_t)((page >> w->page_shift) * sizeof(word))) != sizeof(word))
+	if (pagemap_read(w, page, page + w->page_size, &word) < 0)
 		return false;
 	return word & (PM_UFFD_WP | PM_PRESENT | PM_SWAPPED) ||
 	       sys_madvise(page, w->page_size, MADV_POPULATE_READ) != -EFAULT;
@@ -56,45 +55,16 @@ static int us_fault(struct ww *w, uintptr_t page, bool doubt)
 	return uffd_unprotect_once(w, page, page + w->page_size) == 0;
 }
 
-static bool installs(const struct ww *w)
-{
-	return !(w->flags & WW_NO_HANDLER);
-}
-
 static void us_close(struct ww *w)
 {
-	if (w->client.w) {
-		clients_remove(&w->client);
-		if (installs(w))
-			faults_end(SIGBUS);
-	}
-	w->client.w = NULL;
+	faults_leave(w);
 	page_states_free(&w->states);
 	uffd_sync_close(w);
 }
 
-static int become_client(struct ww *w)
-{
-	int r = clients_init();
-
-	if (r == 0 && installs(w))
-		r = faults_begin(SIGBUS);
-	if (r < 0)
-		return r;
-	w->client = (struct client){
-		.w = w,
-		.kind = &backend_uffd_sigbus,
-		.states = &w->states,
-		.number = SIGBUS,
-		.fault = us_fault,
-	};
-	clients_add(&w->client);
-	return 0;
-}
-
 static int probe(struct ww *w, const char **why)
 {
-	return uffd_sync_probe(w, installs(w), why);
+	return uffd_sync_probe(w, faults_handled(w), why);
 }
 
 static int us_open(struct ww *w, const char **why)
@@ -103,7 +73,7 @@ static int us_open(struct ww *w, const char **why)
 
 	if (r == 0) {
 		*why = "the signal handler could not be installed";
-		r = become_client(w);
+		r = faults_join(w, &backend_uffd_sigbus, SIGBUS, us_fault);
 	}
 	if (r == 0)
 		r = trial_unblocked(probe, w, why);
@@ -153,16 +123,15 @@ static int us_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 {
 	if (kind == MAPPING_PRIVATE_ANON)
 		set_states(w, r->start, r->end, STATE_SHARED, 0);
-	if (installs(w))
-		faults_keep(SIGBUS);
+	faults_keep(w);
 	return uffd_sync_arm(w, r, kind);
 }
 
 static int us_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
 		   struct sink *sink)
 {
-	if (reset && installs(w))
-		faults_keep(SIGBUS);
+	if (reset)
+		faults_keep(w);
 	return uffd_sync_scan(w, r, start, end, reset, sink);
 }
 

@@ -21,16 +21,23 @@ static bool must_stop(const struct ww *w)
 	return __atomic_load_n(&w->thread_stops, __ATOMIC_ACQUIRE);
 }
 
+/* How often in a row un-protecting may fail, before nobody is made to wait any longer. */
+#define FAILURES 64
+
 /* Whoever waits for a page that is not ours any more tries again. */
-static void resolve(struct ww *w, uintptr_t page)
+static void resolve(struct ww *w, uintptr_t page, int *failures)
 {
 	struct wwk_uffdio_range range = {.start = page, .len = w->page_size};
 
-	if (uffd_unprotect_once(w, page, page + w->page_size) < 0)
-		sys_ioctl(w->uffd.fd, WWK_UFFDIO_WAKE, &range);
+	if (uffd_unprotect_once(w, page, page + w->page_size) == 0) {
+		*failures = 0;
+		return;
+	}
+	++*failures;
+	sys_ioctl(w->uffd.fd, WWK_UFFDIO_WAKE, &range);
 }
 
-static int serve_some(struct ww *w)
+static int serve_some(struct ww *w, int *failures)
 {
 	struct wwk_uffd_msg msgs[16];
 	ssize_t n;
@@ -42,18 +49,20 @@ static int serve_some(struct ww *w)
 	n = sys_read(w->uffd.fd, msgs, sizeof(msgs));
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(*msgs); i++)
 		if (msgs[i].event == WWK_UFFD_EVENT_PAGEFAULT)
-			resolve(w, msgs[i].address & ~(uint64_t)(w->page_size - 1));
+			resolve(w, msgs[i].address & ~(uint64_t)(w->page_size - 1), failures);
+	if (*failures > FAILURES)
+		return -EIO;
 	return n < 0 && n != -EAGAIN && n != -EINTR ? (int)n : 0;
 }
 
 static void *serve(void *arg)
 {
 	struct ww *w = arg;
-	int here = 0, r;
+	int failures = 0, r;
 
-	__atomic_store_n(&w->thread_at, (uintptr_t)&here, __ATOMIC_RELEASE);
+	__atomic_store_n(&w->thread_at, (uintptr_t)&failures, __ATOMIC_RELEASE);
 	do
-		r = serve_some(w);
+		r = serve_some(w, &failures);
 	while (r == 0);
 	/* Without us nobody may wait: closing lets go of all memory, which the next call finds. */
 	if (!must_stop(w)) {

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <ucontext.h>
 
-#include "clients.h"
+#include "context.h"
 #include "sys.h"
 #include "writewatch/writewatch.h"
 
@@ -165,7 +165,7 @@ static int install(int number)
 	return r;
 }
 
-int faults_begin(int number)
+static int begin(int number)
 {
 	struct handled *h = handled_by(number);
 	sigset_t old;
@@ -178,7 +178,7 @@ int faults_begin(int number)
 	return r;
 }
 
-void faults_end(int number)
+static void end(int number)
 {
 	struct handled *h = handled_by(number);
 	struct sigaction now;
@@ -195,6 +195,42 @@ void faults_end(int number)
 	clients_unlock(&old);
 }
 
+bool faults_handled(const struct ww *w)
+{
+	return w->client.number != 0 && !(w->flags & WW_NO_HANDLER);
+}
+
+int faults_join(struct ww *w, const void *kind, int number,
+		int (*fault)(struct ww *w, uintptr_t page, bool doubt))
+{
+	int r = clients_init();
+
+	if (r < 0)
+		return r;
+	w->client = (struct client){
+		.kind = kind,
+		.states = &w->states,
+		.number = number,
+		.fault = fault,
+	};
+	r = faults_handled(w) ? begin(number) : 0;
+	if (r < 0)
+		return r;
+	w->client.w = w;
+	clients_add(&w->client);
+	return 0;
+}
+
+void faults_leave(struct ww *w)
+{
+	if (!w->client.w)
+		return;
+	clients_remove(&w->client);
+	if (faults_handled(w))
+		end(w->client.number);
+	w->client.w = NULL;
+}
+
 bool faults_stack_in(uintptr_t start, uintptr_t end)
 {
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
@@ -202,14 +238,15 @@ bool faults_stack_in(uintptr_t start, uintptr_t end)
 	return start <= here && here < end;
 }
 
-void faults_keep(int number)
+void faults_keep(const struct ww *w)
 {
 	struct sigaction now;
 	sigset_t old;
 
-	if (sys_sigaction(number, NULL, &now) < 0 || is_handler(&now))
+	if (!faults_handled(w) || sys_sigaction(w->client.number, NULL, &now) < 0 ||
+	    is_handler(&now))
 		return;
 	clients_lock(&old);
-	install(number);
+	install(w->client.number);
 	clients_unlock(&old);
 }

@@ -2,21 +2,28 @@
 #ifndef WW_FAULTS_H
 #define WW_FAULTS_H
 
+/* The signal handlers: they ask the clients, and pass on what is none of ours. */
+
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The signal handlers: they ask the clients, and pass on what is none of ours. */
+struct ww;
 
 /*
- * One more context that needs a handler for SIGSEGV or SIGBUS; the first one installs it, after
- * clients_init(). And one less: the last one puts back what was there, unless another handler has
- * been installed on top, which may call ours.
+ * Makes the context a client, with w->states. The first one with a signal installs its handler,
+ * unless the program has its own, and the last one puts back what was there, unless another handler
+ * has been installed on top, which may call ours. number and fault: see struct client.
  */
-int faults_begin(int number);
-void faults_end(int number);
+int faults_join(struct ww *w, const void *kind, int number,
+		int (*fault)(struct ww *w, uintptr_t page, bool doubt));
+/* May be called for a context that is no client. */
+void faults_leave(struct ww *w);
+/* Puts the handler back where the program installed one later: ours must see the fault first. */
+void faults_keep(const struct ww *w);
+
+/* Whether the program leaves the handler to us. */
+bool faults_handled(const struct ww *w);
 /* Whether the calling thread runs on this memory: no signal frame could be put there. */
 bool faults_stack_in(uintptr_t start, uintptr_t end);
-/* Puts the handler back where the program installed one later: ours must see the fault first. */
-void faults_keep(int number);
 
 #endif

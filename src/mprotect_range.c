@@ -186,8 +186,7 @@ int mp_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 	/* What the program drops leaves no trace here. */
 	if (r->flags & WW_DISCARDS)
 		return -ENOTSUP;
-	if (!(w->flags & WW_NO_HANDLER))
-		faults_keep(SIGSEGV);
+	faults_keep(w);
 	n = locked_change(w, r->start, r->end, STATE_WRITTEN, 0);
 	return n == 0 || n == -ENOMEM ? n : -ENOTSUP;
 }

@@ -163,8 +163,8 @@ int mp_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool 
 	int n = 0;
 
 	(void)r;
-	if (reset && !(w->flags & WW_NO_HANDLER))
-		faults_keep(SIGSEGV);
+	if (reset)
+		faults_keep(w);
 	while (n == 0 && start < end && !sink_full(sink))
 		n = scan_some(w, &start, end, reset, sink);
 	return n < 0 ? n : start < end;

@@ -52,6 +52,8 @@ int pagemap_read(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words)
 	while (have < size) {
 		ssize_t n = sys_pread(w->pagemap.fd, to + have, size - have, at + (off_t)have);
 
+		if (n == -EINTR)
+			continue;
 		if (n <= 0)
 			return context_lost(w, &w->pagemap) ? -ESTALE : -EIO;
 		have += (size_t)n;

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "trial.h"
 
+#include <errno.h>
+#include <sys/mman.h>
+
+#define PAGES 4
+
 bool trial_reports(struct ww *w, struct range *r, bool reset, size_t page)
 {
 	struct ww_range got[2];
@@ -41,6 +46,33 @@ bool trial_tracks(struct ww *w, struct range *r)
 		return false;
 	*trial_byte(w, r, 1) = 2;
 	return trial_reports(w, r, true, 1);
+}
+
+int trial_run(struct ww *w, bool (*works)(struct ww *w, struct range *r), const char **why)
+{
+	const struct backend_ops *ops = w->backend->ops;
+	size_t size = (size_t)PAGES << w->page_shift;
+	struct range r = {0};
+	void *scratch;
+	int n = sys_mmap(&scratch, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+
+	*why = "no address space for a trial";
+	if (n < 0)
+		return n;
+	r.start = (uintptr_t)scratch;
+	r.end = r.start + size;
+	*why = "the kernel refuses to watch scratch pages";
+	n = ops->attach(w, r.start, r.end);
+	if (n == 0) {
+		n = ops->arm(w, &r, MAPPING_PRIVATE_ANON);
+		if (n == 0 && !works(w, &r)) {
+			*why = "pages written on trial were not reported as they should be";
+			n = -ENOTSUP;
+		}
+		ops->detach(w, r.start, r.end);
+	}
+	sys_munmap(scratch, size);
+	return n;
 }
 
 int trial_unblocked(int (*trial)(struct ww *w, const char **why), struct ww *w, const char **why)

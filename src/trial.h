@@ -16,6 +16,8 @@ bool trial_reports_nothing(struct ww *w, struct range *r);
 volatile unsigned char *trial_byte(const struct ww *w, const struct range *r, size_t page);
 /* Stores and loads, before and after a reset, in a range of three pages or more. */
 bool trial_tracks(struct ww *w, struct range *r);
+/* Attaches and arms scratch pages for works() to try; *why tells what went wrong. */
+int trial_run(struct ww *w, bool (*works)(struct ww *w, struct range *r), const char **why);
 /* With write faults handled although the thread may have their signals blocked. */
 int trial_unblocked(int (*trial)(struct ww *w, const char **why), struct ww *w, const char **why);
 

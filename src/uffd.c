@@ -116,7 +116,8 @@ int uffd_detach(struct ww *w, uintptr_t start, uintptr_t end)
 
 	if (r < 0 && r != -ENOMEM)
 		r = for_mappings(w, start, end, WWK_UFFDIO_UNREGISTER, 0);
-	return r == -ENOMEM ? r : 0;
+	/* Not ours any more, by what either of the two says. */
+	return r == 0 || r == -ENOENT || r == -EINVAL ? 0 : -ENOMEM;
 }
 
 static int protect_once(struct ww *w, uintptr_t start, uintptr_t end, uint64_t mode)
@@ -138,6 +139,13 @@ int uffd_unprotect_once(struct ww *w, uintptr_t start, uintptr_t end)
 	return protect_once(w, start, end, 0);
 }
 
+static int protect_error(struct ww *w, int error)
+{
+	if (error == 0 || error == -ENOMEM)
+		return error;
+	return error == -ENOENT || error == -ESTALE || context_lost(w, &w->uffd) ? -ESTALE : -EIO;
+}
+
 static int write_protect(struct ww *w, uintptr_t start, uintptr_t end, uint64_t mode)
 {
 	int r = protect_once(w, start, end, mode);
@@ -145,9 +153,7 @@ static int write_protect(struct ww *w, uintptr_t start, uintptr_t end, uint64_t 
 	/* Something in the range is not mapped, or not registered. */
 	if (r == -ENOENT)
 		r = for_mappings(w, start, end, WWK_UFFDIO_WRITEPROTECT, mode);
-	if (r == 0 || r == -ENOMEM)
-		return r;
-	return r == -ENOENT || context_lost(w, &w->uffd) ? -ESTALE : -EIO;
+	return protect_error(w, r);
 }
 
 int uffd_protect(struct ww *w, uintptr_t start, uintptr_t end)
@@ -168,5 +174,5 @@ int uffd_settle(struct ww *w, uintptr_t start, uintptr_t end)
 		return uffd_unprotect(w, start, end);
 	if (r == 0)
 		r = for_mappings(w, start, end, WWK_UFFDIO_WRITEPROTECT, 0);
-	return r == -ENOENT ? 0 : r;
+	return r == -ENOENT ? 0 : protect_error(w, r);
 }

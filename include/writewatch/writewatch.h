@@ -260,6 +260,7 @@ WW_PUBLIC void ww_free(struct ww *w);
  * Return: 0 also when no backend is usable, or
  *   -EINVAL   as ww_new(), or a wrong @info
  *   -ENOMEM   no memory or address space
+ *   -ENOTSUP  the kernel cannot wipe a page in a child (Linux 4.14)
  * Since: 0.1
  */
 WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
