@@ -34,12 +34,12 @@
  *                  were not written since the reset fail with EFAULT: see ww_prepare_write(). Before
  *                  Linux 6.4 private memory is given MADV_NOHUGEPAGE and filled with zero pages.
  *   mprotect       anywhere. A handler of SIGSEGV, system calls as above. The program changes the
- *                  protection of watched memory by ww_protect() only. Memory that it maps anew is
- *                  told to the library by ww_watch(): here no query can find it out. %WW_DISCARDS is
- *                  refused.
+ *                  protection of watched memory by ww_protect() only, and calls ww_watch() for what
+ *                  it mapped in the place of watched memory before it writes there: no query can
+ *                  find that out here, and there is no -ESTALE. %WW_DISCARDS is refused.
  *   soft-dirty     by name, or with %WW_WRITERS_STOPPED. Each reset clears the bit of the whole
  *                  process, also for other tools that use it. Memory is given MADV_NOHUGEPAGE.
- *                  %WW_DISCARDS is refused.
+ *                  There is no -ESTALE, and %WW_DISCARDS is refused.
  *   A stack on which a signal handler may have to run, or into which system calls write, is not for
  *   backends with a signal handler; nor are signals SIGSEGV and SIGBUS blocked while watched memory
  *   is written to.
