@@ -162,6 +162,8 @@ int ww_watch(struct ww *w, void *addr, size_t len, unsigned flags)
 
 	if (!w || flags & ~(unsigned)WW_DISCARDS || context_pages(w, addr, len, &start, &end) < 0)
 		return -EINVAL;
+	if (flags & WW_DISCARDS && w->backend->no_discards)
+		return -ENOTSUP;
 	/* -ESTALE: the descriptors turned out to be gone, so the next entry opens new ones; or the
 	 * range was remapped meanwhile. */
 	do {

@@ -27,12 +27,14 @@ const struct backend backend_table[] = {
 	{
 		.name = "mprotect",
 		.guarantees = WW_ATOMIC_RESET | WW_RANGED_RESET | WW_NO_THREAD | WW_SURVIVES_FORK,
+		.no_discards = true,
 		.ops = &backend_mprotect,
 	},
 	{
 		.name = "soft-dirty",
 		.guarantees = WW_KERNEL_WRITES | WW_NO_SIGNAL_HANDLER | WW_NO_THREAD |
 			      WW_SURVIVES_FORK,
+		.no_discards = true,
 		.needs_stopped = true,
 		.ops = &backend_soft_dirty,
 	},

@@ -86,12 +86,14 @@ struct backend_ops {
  * @name:          as in WRITEWATCH_BACKEND and struct ww_info
  * @variant:       a name that this row has for itself, where it shares @name with others
  * @guarantees:    bits of enum ww_guarantee
+ * @no_discards:   refuses WW_DISCARDS: what the program drops leaves no trace
  * @needs_stopped: chosen only by name or with WW_WRITERS_STOPPED
  */
 struct backend {
 	const char *name;
 	const char *variant;
 	uint64_t guarantees;
+	bool no_discards;
 	bool needs_stopped;
 	const struct backend_ops *ops;
 };

@@ -99,7 +99,6 @@ const struct backend_ops backend_mprotect = {
 	.attached = mp_attached,
 	.arm = mp_arm,
 	.arm_written = mp_arm_written,
-	.add_discards = mp_add_discards,
 	.inherit = mp_inherit,
 	.scan = mp_scan,
 	.settle = mp_settle,

@@ -125,9 +125,6 @@ static int sd_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 
 	(void)kind;
 	r->mode = 0;
-	/* What the program drops leaves no trace in the bit. */
-	if (r->flags & WW_DISCARDS)
-		return -ENOTSUP;
 	/* Of a huge page, one written page would be 512. */
 	sys_madvise(r->start, r->end - r->start, MADV_NOHUGEPAGE);
 	n = locked_harvest(w);
@@ -146,13 +143,6 @@ static int sd_arm_written(struct ww *w, struct range *r)
 {
 	r->mode = 0;
 	return sd_settle(w, r->start, r->end);
-}
-
-static int sd_add_discards(struct ww *w, struct range *r)
-{
-	(void)w;
-	(void)r;
-	return -ENOTSUP;
 }
 
 static int sd_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
@@ -307,7 +297,6 @@ const struct backend_ops backend_soft_dirty = {
 	.attached = sd_attached,
 	.arm = sd_arm,
 	.arm_written = sd_arm_written,
-	.add_discards = sd_add_discards,
 	.scan = sd_scan,
 	.settle = sd_settle,
 	.mark = sd_mark,

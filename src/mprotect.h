@@ -28,7 +28,6 @@ int mp_detach(struct ww *w, uintptr_t start, uintptr_t end);
 int mp_attached(struct ww *w, uintptr_t start, uintptr_t end);
 int mp_arm(struct ww *w, struct range *r, enum mapping_kind kind);
 int mp_arm_written(struct ww *w, struct range *r);
-int mp_add_discards(struct ww *w, struct range *r);
 int mp_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
 	    struct sink *sink);
 int mp_settle(struct ww *w, uintptr_t start, uintptr_t end);

@@ -53,15 +53,16 @@ static void spread(const struct ww *w, uintptr_t page, uintptr_t from, uintptr_t
 	*end = page_states_skip(&w->states, page, to, (uint8_t)~STATE_WRITTEN, kind);
 }
 
-static int release(struct ww *w, uintptr_t start, uintptr_t end, int prot)
+/* page is the one that faulted; all others that were armed are reported for its sake. */
+static int release(struct ww *w, uintptr_t page, uintptr_t start, uintptr_t end, int prot)
 {
-	size_t armed = 0, before = mp_splits(w, start, end);
+	size_t others = 0, before = mp_splits(w, start, end);
 
-	for (uintptr_t page = start; page < end; page += w->page_size)
-		armed += mp_is_armed(page_state(&w->states, page));
+	for (uintptr_t at = start; at < end; at += w->page_size)
+		others += at != page && mp_is_armed(page_state(&w->states, at));
 	page_states_change(&w->states, start, end, 0, STATE_WRITTEN);
 	w->splits += mp_splits(w, start, end) - before;
-	__atomic_fetch_add(&w->widened, armed ? armed - 1 : 0, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&w->widened, others, __ATOMIC_RELAXED);
 	return sys_mprotect(start, end - start, prot);
 }
 
@@ -75,7 +76,7 @@ static int release_all(struct ww *w, uintptr_t page, int prot)
 	int r;
 
 	spread(w, page, 0, UINTPTR_MAX & ~(w->page_size - 1), &start, &end);
-	r = release(w, start, end, prot);
+	r = release(w, page, start, end, prot);
 	return r == -ENOMEM ? sys_mprotect(page, w->page_size, prot) : r;
 }
 
@@ -100,6 +101,6 @@ int mp_let_go(struct ww *w, uintptr_t page)
 		w->widens = w->splits >= w->most_splits;
 	if (w->widens)
 		spread(w, page, block, block + BLOCK, &start, &end);
-	r = release(w, start, end, prot);
+	r = release(w, page, start, end, prot);
 	return r == -ENOMEM ? release_all(w, page, prot) : r;
 }

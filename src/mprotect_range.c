@@ -183,19 +183,9 @@ int mp_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 
 	(void)kind;
 	r->mode = 0;
-	/* What the program drops leaves no trace here. */
-	if (r->flags & WW_DISCARDS)
-		return -ENOTSUP;
 	faults_keep(w);
 	n = locked_change(w, r->start, r->end, STATE_WRITTEN, 0);
 	return n == 0 || n == -ENOMEM ? n : -ENOTSUP;
-}
-
-int mp_add_discards(struct ww *w, struct range *r)
-{
-	(void)w;
-	(void)r;
-	return -ENOTSUP;
 }
 
 /* A page that is marked and still protected is un-protected when it faults. */
