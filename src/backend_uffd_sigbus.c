@@ -28,11 +28,14 @@
 static bool was_protected(struct ww *w, uintptr_t page)
 {
 	uint64_t word = 0;
+	int r;
 
 	if (pagemap_read(w, page, page + w->page_size, &word) < 0)
 		return false;
-	return word & (PM_UFFD_WP | PM_PRESENT | PM_SWAPPED) ||
-	       sys_madvise(page, w->page_size, MADV_POPULATE_READ) != -EFAULT;
+	if (word & PM_UFFD_WP)
+		return true;
+	r = sys_madvise(page, w->page_size, MADV_POPULATE_READ);
+	return r != -EFAULT && r != -EHWPOISON;
 }
 
 /*

@@ -210,6 +210,9 @@ void ww_free(struct ww *w)
 {
 	if (!w)
 		return;
+	/* What a child inherited as it was, must be let go of there, too. */
+	if (!w->guard->alive && w->backend->ops->inherit)
+		w->guard->alive = w->backend->ops->inherit(w) == 0;
 	if (w->guard->alive)
 		detach_all(w);
 	w->backend->ops->close(w);

@@ -116,7 +116,9 @@ int uffd_detach(struct ww *w, uintptr_t start, uintptr_t end)
 
 	if (r < 0 && r != -ENOMEM)
 		r = for_mappings(w, start, end, WWK_UFFDIO_UNREGISTER, 0);
-	/* Not ours any more, by what either of the two says. */
+	/* Not ours any more, by what either of the two says, or nothing is. */
+	if (r < 0 && context_lost(w, &w->uffd))
+		return 0;
 	return r == 0 || r == -ENOENT || r == -EINVAL ? 0 : -ENOMEM;
 }
 
