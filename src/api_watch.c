@@ -27,56 +27,54 @@ static int arm_pieces(struct ww *w, uintptr_t start, uintptr_t end, unsigned fla
 	return 0;
 }
 
-static int watch_new(struct ww *w, uintptr_t start, uintptr_t end, unsigned flags,
-		     enum mapping_kind kind)
+static int watch_new(struct ww *w, const struct mapping *m, unsigned flags)
 {
-	int r = w->backend->ops->attach(w, start, end);
+	int r = w->backend->ops->attach(w, m);
 
 	/* Special mappings of the kernel's are not for writing either, but in no file's name. */
-	if (r == -EACCES && kind != MAPPING_SHARED)
+	if (r == -EACCES && m->kind != MAPPING_SHARED)
 		return -ENOTSUP;
 	if (r < 0)
 		return r;
-	r = arm_pieces(w, start, end, flags, kind);
+	r = arm_pieces(w, m->start, m->end, flags, m->kind);
 	if (r < 0)
-		w->backend->ops->detach(w, start, end);
+		w->backend->ops->detach(w, m->start, m->end);
 	return r;
 }
 
 /* The part was remapped behind our back: whatever it holds now, it counts as written. */
-static int repair(struct ww *w, struct range *range, uintptr_t start, uintptr_t end, unsigned flags)
+static int repair(struct ww *w, struct range *range, const struct mapping *m, unsigned flags)
 {
 	const struct backend_ops *ops = w->backend->ops;
 	int r;
 
-	range = registry_isolate(&w->registry, range, start, end);
+	range = registry_isolate(&w->registry, range, m->start, m->end);
 	if (!range)
 		return -ENOMEM;
-	r = ops->attach(w, start, end);
+	r = ops->attach(w, m);
 	if (r < 0)
 		return r;
 	range->flags |= flags;
 	r = ops->arm_written(w, range);
 	if (r < 0)
-		ops->detach(w, start, end);
+		ops->detach(w, m->start, m->end);
 	else
 		range->all_written = false;
 	return r;
 }
 
-static int watch_again(struct ww *w, struct range *range, uintptr_t start, uintptr_t end,
-		       unsigned flags)
+static int watch_again(struct ww *w, struct range *range, const struct mapping *m, unsigned flags)
 {
 	const struct backend_ops *ops = w->backend->ops;
-	int r = ops->attached(w, start, end);
+	int r = ops->owns ? ops->owns(w, m) : 0;
 
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return repair(w, range, start, end, flags);
+		return repair(w, range, m, flags);
 	if (!(flags & WW_DISCARDS) || range->flags & WW_DISCARDS)
 		return 0;
-	range = registry_isolate(&w->registry, range, start, end);
+	range = registry_isolate(&w->registry, range, m->start, m->end);
 	if (!range)
 		return -ENOMEM;
 	r = ops->add_discards ? ops->add_discards(w, range) : 0;
@@ -85,33 +83,21 @@ static int watch_again(struct ww *w, struct range *range, uintptr_t start, uintp
 	return r;
 }
 
-/* Handles what begins at start and is mapped alike and watched alike; *end is where that ends. */
-static int watch_piece(struct ww *w, uintptr_t start, uintptr_t *end, unsigned flags)
+/* Handles the front of m that is watched alike, and sets m->end to where that ends. */
+static int watch_piece(struct ww *w, struct mapping *m, unsigned flags)
 {
-	struct maps_walk walk;
-	struct mapping mapping;
-	struct range *range;
-	int r;
+	struct range *range = registry_first(&w->registry, m->start);
 
-	maps_walk(&walk, start, *end);
-	r = context_next_mapping(w, &walk, &mapping);
-	if (r < 0)
-		return r;
-	if (r == 0 || mapping.start > start)
-		return -EFAULT;
-	if (mapping.kind == MAPPING_HUGETLB)
+	if (m->kind == MAPPING_HUGETLB)
 		return -ENOTSUP;
-	if (mapping.end < *end)
-		*end = mapping.end;
-	range = registry_first(&w->registry, start);
-	if (range && range->start <= start) {
-		if (range->end < *end)
-			*end = range->end;
-		return watch_again(w, range, start, *end, flags);
+	if (range && range->start <= m->start) {
+		if (range->end < m->end)
+			m->end = range->end;
+		return watch_again(w, range, m, flags);
 	}
-	if (range && range->start < *end)
-		*end = range->start;
-	return watch_new(w, start, *end, flags, mapping.kind);
+	if (range && range->start < m->end)
+		m->end = range->start;
+	return watch_new(w, m, flags);
 }
 
 /* Ends what the running call began, and nothing else. */
@@ -141,18 +127,29 @@ static void keep(struct ww *w, uintptr_t start, uintptr_t end)
 
 static int watch(struct ww *w, uintptr_t start, uintptr_t end, unsigned flags)
 {
-	uintptr_t pos = start, piece_end;
+	struct maps_walk walk;
+	uintptr_t pos = start;
+	struct mapping m;
 	int r = 0;
 
-	for (; r == 0 && pos < end; pos = piece_end) {
-		piece_end = end;
-		r = watch_piece(w, pos, &piece_end, flags);
+	maps_walk(&walk, start, end);
+	while (r >= 0 && pos < end) {
+		r = context_next_mapping(w, &walk, &m);
+		if (r == 0 || (r > 0 && m.start > pos))
+			r = -EFAULT;
+		while (r >= 0 && pos < walk.pos) {
+			struct mapping piece = m;
+
+			piece.start = pos;
+			r = watch_piece(w, &piece, flags);
+			pos = piece.end;
+		}
 	}
 	if (r < 0)
 		undo(w, start, end);
 	else
 		keep(w, start, end);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 int ww_watch(struct ww *w, void *addr, size_t len, unsigned flags)

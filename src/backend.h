@@ -28,11 +28,13 @@ struct ww;
  *            nothing is held and *why is a constant sentence without full stop
  * @close:    release what @open acquired; also called in a child for what it inherited, so it must
  *            not act on the memory of another process
- * @attach:   make the kernel track [start, end), which is mapped and not tracked
+ * @attach:   make the kernel track m, a mapping or part of one, which is not tracked; in a child
+ *            where @inherit is left out, any mapped range, and nothing but the range is known of it
  * @detach:   end that; memory that is unmapped or belongs to others by now is not an error, so all
  *            that is left is -ENOMEM
  * @attached: 1 if all that is mapped in [start, end) is tracked by this context, 0 if not [q]
- * @owns:     the same for a mapping, cut to a part of it [left out where uffd.h is not used] [q]
+ * @owns:     the same for a mapping, cut to a part of it; left out where that cannot be told: then
+ *            all of what is watched again counts as written [q]
  * @arm:      begin watching r, which is attached and mapped in one way, all of it or a part that
  *            begins at r->start: sets r->end and r->mode; every page counts as not written then
  * @arm_written: the same for the whole of r; every page of it counts as written
@@ -62,7 +64,7 @@ struct ww;
 struct backend_ops {
 	int (*open)(struct ww *w, const char **why);
 	void (*close)(struct ww *w);
-	int (*attach)(struct ww *w, uintptr_t start, uintptr_t end);
+	int (*attach)(struct ww *w, const struct mapping *m);
 	int (*detach)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*attached)(struct ww *w, uintptr_t start, uintptr_t end);
 	int (*owns)(struct ww *w, const struct mapping *m);

@@ -11,13 +11,16 @@
 #include <stdio.h>
 
 #include "faults.h"
+#include "uapi/madvise.h"
 #include "trial.h"
 
+/* In a child too: its memory is protected like its parent's, and so is the table. */
 static int mp_fault(struct ww *w, uintptr_t page, bool doubt)
 {
-	(void)doubt;
-	/* In a child too: its memory is protected like its parent's, and so is the table. */
-	return mp_let_go(w, page) == 0;
+	if (mp_let_go(w, page) < 0)
+		return 0;
+	/* It may have been SIGBUS, for what lies behind the end of a file. */
+	return !doubt || sys_madvise(page, w->page_size, MADV_POPULATE_WRITE) != -EFAULT;
 }
 
 static void mp_close(struct ww *w)
@@ -97,6 +100,7 @@ const struct backend_ops backend_mprotect = {
 	.attach = mp_attach,
 	.detach = mp_detach,
 	.attached = mp_attached,
+	.owns = mp_owns,
 	.arm = mp_arm,
 	.arm_written = mp_arm_written,
 	.inherit = mp_inherit,

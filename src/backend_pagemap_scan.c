@@ -6,10 +6,7 @@
 #include "pagemap_scan.h"
 #include "uapi/userfaultfd.h"
 #include "uffd.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
+#include "uapi/madvise.h"
 
 /* From here on a scan, which passes quickly over what is clean, costs less than protecting all. */
 #define RESET_BY_PROTECTING ((uintptr_t)8)
@@ -178,17 +175,17 @@ static int is_scanned(struct ww *w, uintptr_t start, uintptr_t end)
 	return (int)ps_regions_into(w, &registered, start, end, &first, &start);
 }
 
-int ps_attach(struct ww *w, uintptr_t start, uintptr_t end)
+int ps_attach(struct ww *w, const struct mapping *m)
 {
-	int r = uffd_attach(w, start, end);
+	int r = uffd_attach(w, m);
 
 	if (r < 0)
 		return r;
 	/* Some kernels register device memory, which no scan ever looks at. */
-	r = is_scanned(w, start, end);
+	r = is_scanned(w, m->start, m->end);
 	if (r > 0)
 		return 0;
-	uffd_detach(w, start, end);
+	uffd_detach(w, m->start, m->end);
 	return r < 0 ? r : -ENOTSUP;
 }
 

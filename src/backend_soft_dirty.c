@@ -15,9 +15,9 @@
 
 static int clear_all(struct ww *w)
 {
-	if (sys_write(w->clear_refs.fd, "4", 1) == 1)
-		return 0;
-	return context_lost(w, &w->clear_refs) ? -ESTALE : -EIO;
+	if (context_lost(w, &w->clear_refs))
+		return -ESTALE;
+	return sys_write(w->clear_refs.fd, "4", 1) == 1 ? 0 : -EIO;
 }
 
 /* Sets the states of what the kernel calls dirty in [start, end), all of which client watches. */
@@ -85,8 +85,9 @@ static void set_states(struct ww *w, uintptr_t start, uintptr_t end, uint8_t cle
 	clients_unlock(&old);
 }
 
-static int sd_attach(struct ww *w, uintptr_t start, uintptr_t end)
+static int sd_attach(struct ww *w, const struct mapping *m)
 {
+	uintptr_t start = m->start, end = m->end;
 	sigset_t old;
 	int r = page_states_reserve(&w->states, w->page_shift, start, end);
 
@@ -110,7 +111,7 @@ static int sd_detach(struct ww *w, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
-/* A mapping put in the place of another one is dirty as a whole: the kernel sees to that. */
+/* A mapping put in the place of another one is mostly dirty as a whole, but not if it was moved. */
 static int sd_attached(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	(void)w;
@@ -123,8 +124,10 @@ static int sd_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 {
 	int n;
 
-	(void)kind;
 	r->mode = 0;
+	/* The bit goes with an entry of the page table, which the kernel may drop at any time there. */
+	if (kind == MAPPING_SHARED)
+		return -ENOTSUP;
 	/* Of a huge page, one written page would be 512. */
 	sys_madvise(r->start, r->end - r->start, MADV_NOHUGEPAGE);
 	n = locked_harvest(w);

@@ -13,13 +13,7 @@
 #include "uapi/userfaultfd.h"
 #include "uffd.h"
 #include "uffd_sync.h"
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
+#include "uapi/madvise.h"
 
 /*
  * Whether it was the protection that made this page fault. If it is not protected, another thread
@@ -94,18 +88,18 @@ static void set_states(struct ww *w, uintptr_t start, uintptr_t end, uint8_t cle
 	clients_unlock(&old);
 }
 
-static int us_attach(struct ww *w, uintptr_t start, uintptr_t end)
+static int us_attach(struct ww *w, const struct mapping *m)
 {
 	int r;
 
-	if (context_uses(w, start, end) || faults_stack_in(start, end))
+	if (context_uses(w, m->start, m->end) || faults_stack_in(m->start, m->end))
 		return -ENOTSUP;
-	r = page_states_reserve(&w->states, w->page_shift, start, end);
+	r = page_states_reserve(&w->states, w->page_shift, m->start, m->end);
 	if (r == 0)
-		r = uffd_attach(w, start, end);
+		r = uffd_attach(w, m);
 	/* Shared until something else is known: that only makes its faults looked at twice. */
 	if (r == 0)
-		set_states(w, start, end, 0, STATE_WATCHED | STATE_SHARED);
+		set_states(w, m->start, m->end, 0, STATE_WATCHED | STATE_SHARED);
 	return r;
 }
 
@@ -118,6 +112,7 @@ static int us_detach(struct ww *w, uintptr_t start, uintptr_t end)
 		return r;
 	clients_lock(&old);
 	page_states_clear(&w->states, start, end);
+	clients_count_ending();
 	clients_unlock(&old);
 	return 0;
 }

@@ -129,13 +129,13 @@ static int ut_open(struct ww *w, const char **why)
 	return r;
 }
 
-static int ut_attach(struct ww *w, uintptr_t start, uintptr_t end)
+static int ut_attach(struct ww *w, const struct mapping *m)
 {
 	uintptr_t stack = __atomic_load_n(&w->thread_at, __ATOMIC_ACQUIRE);
 
-	if (context_uses(w, start, end) || (start <= stack && stack < end))
+	if (context_uses(w, m->start, m->end) || (m->start <= stack && stack < m->end))
 		return -ENOTSUP;
-	return uffd_attach(w, start, end);
+	return uffd_attach(w, m);
 }
 
 const struct backend_ops backend_uffd_thread = {

@@ -10,6 +10,7 @@ enum { FREE, HELD, AWAITED };
 
 static uint32_t *lock_word;
 static struct client *first;
+static size_t endings;
 
 int clients_init(void)
 {
@@ -80,12 +81,23 @@ void clients_remove(struct client *c)
 		link = &(*link)->next;
 	if (*link)
 		*link = c->next;
+	clients_count_ending();
 	clients_unlock(&old);
 }
 
 struct client *clients_first(void)
 {
 	return first;
+}
+
+void clients_count_ending(void)
+{
+	__atomic_fetch_add(&endings, 1, __ATOMIC_RELEASE);
+}
+
+size_t clients_endings(void)
+{
+	return __atomic_load_n(&endings, __ATOMIC_ACQUIRE);
 }
 
 bool clients_overlap(const struct client *c, uintptr_t start, uintptr_t end)

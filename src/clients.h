@@ -49,6 +49,12 @@ void clients_add(struct client *c);
 void clients_remove(struct client *c);
 /* The first one, with the lock. */
 struct client *clients_first(void);
+/*
+ * How often a page or a client ceased to be watched: a fault that was under way then is nobody's by
+ * the time that its handler runs, and succeeds when it is tried again. The first needs the lock.
+ */
+void clients_count_ending(void);
+size_t clients_endings(void);
 /* Whether another client of the kind watches any page of [start, end). With the lock. */
 bool clients_overlap(const struct client *c, uintptr_t start, uintptr_t end);
 

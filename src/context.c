@@ -90,8 +90,12 @@ static int try_backend(struct ww *w, const struct backend *backend, const struct
 	}
 	w->backend = backend;
 	r = backend->ops->open(w, why);
-	if (r < 0)
+	if (r < 0) {
 		w->backend = NULL;
+		/* What was found out on the way is of no use to the next one. */
+		w->no_holes = w->join_gaps = w->no_markers = w->stale_bits = false;
+		w->guard_pages = 0;
+	}
 	return r;
 }
 
@@ -219,6 +223,13 @@ void ww_free(struct ww *w)
 	dispose(w);
 }
 
+static int attach_range(struct ww *w, const struct range *r)
+{
+	const struct mapping m = {.start = r->start, .end = r->end};
+
+	return w->backend->ops->attach(w, &m);
+}
+
 /* In a child: nothing of the parent's is used but the list of what was watched. */
 static int begin_anew(struct ww *w)
 {
@@ -246,7 +257,7 @@ static int begin_anew(struct ww *w)
 		w->registry.count++;
 		w->registry.bytes += p->end - p->start;
 		/* What cannot be tracked here is found by the next query of it: -ESTALE. */
-		p->all_written = (!ops->inherit && ops->attach(w, p->start, p->end) < 0) ||
+		p->all_written = (!ops->inherit && attach_range(w, p) < 0) ||
 				 ops->arm_written(w, p) < 0;
 	}
 	w->guard->alive = w->guard->own = 1;
@@ -283,9 +294,14 @@ int context_next_mapping(struct ww *w, struct maps_walk *walk, struct mapping *m
 {
 	int r = maps_next(&w->maps, walk, m);
 
-	if (r == 0 || r == -ENOENT)
-		return r == 0;
-	return context_lost(w, &w->maps.file) ? -ESTALE : -EIO;
+	/* Text is believed whatever file it comes from. */
+	if ((r < 0 && r != -ENOENT) || w->maps.text_only) {
+		if (context_lost(w, &w->maps.file))
+			return -ESTALE;
+	}
+	if (r < 0 && r != -ENOENT)
+		return -EIO;
+	return r == 0;
 }
 
 static bool meets(uintptr_t start, uintptr_t end, const void *at, size_t size)

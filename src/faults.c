@@ -25,11 +25,22 @@ struct handled {
 
 static struct handled on_segv, on_bus;
 
-/*
- * The context of the fault that this thread is passing on: a handler that was installed after ours
- * may call ours in turn. The model avoids the allocation that a first use would cause.
+/**
+ * struct passing - what this thread is passing on: a handler that was installed after ours may call
+ *                  ours in turn
+ * @context: of the fault; a handler that is left by longjmp leaves it set
+ * @frame:   of the call: one in turn is deeper in the stack, a later fault at this place is not
  */
-static _Thread_local const void *passing __attribute__((tls_model("initial-exec")));
+struct passing {
+	const void *context;
+	const void *frame;
+};
+
+/* The model avoids the allocation that a first use would cause. */
+#define THREAD_LOCAL static _Thread_local __attribute__((tls_model("initial-exec")))
+THREAD_LOCAL struct passing passing;
+/* The endings that this thread's faults were tried again for. */
+THREAD_LOCAL size_t endings_seen;
 
 static struct handled *handled_by(int number)
 {
@@ -76,12 +87,24 @@ static bool may_be_write(const ucontext_t *context)
 #endif
 }
 
+/* Watching may have ended while the fault was under way: then it is worth one more try. */
+static bool may_be_over(void)
+{
+	size_t endings = clients_endings();
+
+	if (endings == endings_seen)
+		return false;
+	endings_seen = endings;
+	return true;
+}
+
 static bool is_ours(int number, const siginfo_t *info, const ucontext_t *context)
 {
 	int code = number == SIGBUS ? BUS_ADRERR : SEGV_ACCERR;
 
-	return info->si_code == code && may_be_write(context) &&
-	       resolve((uintptr_t)info->si_addr, number) == 1;
+	if (info->si_code != code || !may_be_write(context))
+		return false;
+	return resolve((uintptr_t)info->si_addr, number) == 1 || may_be_over();
 }
 
 /* As if there were no handler: a fault comes again when we return, a sent signal must be sent. */
@@ -113,9 +136,10 @@ static void call(int number, siginfo_t *info, void *context, const struct sigact
 
 static void pass_on(int number, siginfo_t *info, void *context)
 {
+	const struct passing outer = passing, now = {context, __builtin_frame_address(0)};
+	bool in_turn = outer.context == context && now.frame < outer.frame;
 	struct handled *h = handled_by(number);
-	const void *outer = passing;
-	struct sigaction *to = outer == context ? &h->first : &h->next, action = *to;
+	struct sigaction *to = in_turn ? &h->first : &h->next, action = *to;
 	bool plain = !(action.sa_flags & SA_SIGINFO);
 
 	if (plain && action.sa_handler == SIG_IGN && info->si_code <= 0)
@@ -126,7 +150,7 @@ static void pass_on(int number, siginfo_t *info, void *context)
 	}
 	if (action.sa_flags & (int)SA_RESETHAND)
 		*to = (struct sigaction){.sa_handler = SIG_DFL};
-	passing = context;
+	passing = now;
 	call(number, info, context, &action);
 	passing = outer;
 }

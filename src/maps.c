@@ -8,10 +8,7 @@
 #include <sys/mman.h>
 
 #include "uapi/procmap_query.h"
-
-#ifndef MADV_DONTNEED_LOCKED
-#define MADV_DONTNEED_LOCKED 24
-#endif
+#include "uapi/madvise.h"
 
 static long query(const struct maps *maps, uintptr_t addr, struct wwk_procmap_query *q)
 {

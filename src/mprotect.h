@@ -23,7 +23,8 @@ size_t mp_splits(const struct ww *w, uintptr_t start, uintptr_t end);
 int mp_let_go(struct ww *w, uintptr_t page);
 
 /* As in struct backend_ops. */
-int mp_attach(struct ww *w, uintptr_t start, uintptr_t end);
+int mp_attach(struct ww *w, const struct mapping *m);
+int mp_owns(struct ww *w, const struct mapping *m);
 int mp_detach(struct ww *w, uintptr_t start, uintptr_t end);
 int mp_attached(struct ww *w, uintptr_t start, uintptr_t end);
 int mp_arm(struct ww *w, struct range *r, enum mapping_kind kind);

@@ -4,6 +4,7 @@
 
 #include "faults.h"
 #include "mprotect.h"
+#include "uapi/madvise.h"
 
 /* Ranges as a whole: how watching begins and ends, marks, and the program's own protection. */
 
@@ -92,45 +93,38 @@ static int may_watch(struct ww *w, uintptr_t start, uintptr_t end)
 	return page_states_reserve(&w->states, w->page_shift, start, end);
 }
 
-int mp_attach(struct ww *w, uintptr_t start, uintptr_t end)
+int mp_attach(struct ww *w, const struct mapping *m)
 {
-	struct maps_walk walk;
-	struct mapping m;
 	sigset_t old;
-	int r = may_watch(w, start, end);
+	int r = may_watch(w, m->start, m->end);
 
 	if (r < 0)
 		return r;
 	clients_lock(&old);
-	r = clients_overlap(&w->client, start, end) ? -EBUSY : 0;
+	r = clients_overlap(&w->client, m->start, m->end) ? -EBUSY : 0;
+	if (r == 0)
+		record(w, m->start, m->end, m->prot);
 	clients_unlock(&old);
-	maps_walk(&walk, start, end);
-	while (r == 0 && (r = context_next_mapping(w, &walk, &m)) > 0) {
-		clients_lock(&old);
-		record(w, m.start, m.end, m.prot);
-		clients_unlock(&old);
-		r = 0;
-	}
 	return r;
 }
 
-/* What is a hole by now is passed over. */
+/* What is a hole by now is passed over, and so is what may not have the protection any more. */
 static int restore_mapped(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	struct maps_walk walk;
 	struct mapping m;
 	sigset_t old;
-	int r;
+	int r, result = 0;
 
 	maps_walk(&walk, start, end);
 	while ((r = context_next_mapping(w, &walk, &m)) > 0) {
 		clients_lock(&old);
 		r = apply(w, m.start, m.end);
 		clients_unlock(&old);
-		if (r < 0)
-			break;
+		if (r == -ENOMEM)
+			result = r;
 	}
-	return r;
+	return r < 0 ? r : result;
 }
 
 int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
@@ -140,17 +134,19 @@ int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
 
 	/* Until all of it is un-protected it is watched. */
 	r = locked_change(w, start, end, 0, STATE_WRITTEN);
-	if (r == -ENOMEM)
+	if (r < 0)
 		r = restore_mapped(w, start, end);
-	if (r == -ENOMEM)
-		return r;
+	if (r < 0)
+		return -ENOMEM;
 	clients_lock(&old);
 	page_states_clear(&w->states, start, end);
+	clients_count_ending();
 	clients_unlock(&old);
 	return 0;
 }
 
-static bool is_as_we_left_it(const struct ww *w, const struct mapping *m)
+/* Whether the protection is as we left it. */
+int mp_owns(struct ww *w, const struct mapping *m)
 {
 	uintptr_t pos = m->start;
 
@@ -159,9 +155,9 @@ static bool is_as_we_left_it(const struct ww *w, const struct mapping *m)
 
 		pos = same_until(w, pos, m->end, &state);
 		if (mp_prot(state) != m->prot)
-			return false;
+			return 0;
 	}
-	return true;
+	return 1;
 }
 
 int mp_attached(struct ww *w, uintptr_t start, uintptr_t end)
@@ -172,17 +168,27 @@ int mp_attached(struct ww *w, uintptr_t start, uintptr_t end)
 
 	maps_walk(&walk, start, end);
 	while ((r = context_next_mapping(w, &walk, &m)) > 0)
-		if (!is_as_we_left_it(w, &m))
+		if (!mp_owns(w, &m))
 			return 0;
 	return r < 0 ? r : 1;
+}
+
+/*
+ * Mappings that were divided before anything was written to them get each their own record of where
+ * their pages came from, and are never joined again: one written page before makes it one record.
+ */
+static void join_later(const struct ww *w, uintptr_t page)
+{
+	sys_madvise(page, w->page_size, MADV_POPULATE_WRITE);
 }
 
 int mp_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 {
 	int n;
 
-	(void)kind;
 	r->mode = 0;
+	if (kind == MAPPING_PRIVATE_ANON)
+		join_later(w, r->start);
 	faults_keep(w);
 	n = locked_change(w, r->start, r->end, STATE_WRITTEN, 0);
 	return n == 0 || n == -ENOMEM ? n : -ENOTSUP;
@@ -191,7 +197,8 @@ int mp_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 /* A page that is marked and still protected is un-protected when it faults. */
 int mp_settle(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	locked_change(w, start, end, 0, STATE_WRITTEN);
+	if (locked_change(w, start, end, 0, STATE_WRITTEN) < 0)
+		restore_mapped(w, start, end);
 	return 0;
 }
 
@@ -212,7 +219,7 @@ int mp_prepare(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
 	int n = locked_change(w, start, end, 0, STATE_WRITTEN);
 
 	(void)r;
-	if (n == -ENOMEM)
+	if (n < 0)
 		n = restore_mapped(w, start, end);
 	return n == 0 || n == -ENOMEM || n == -ESTALE ? n : -EIO;
 }
@@ -239,5 +246,9 @@ int mp_protect(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, in
 	/* The states have no place for more. */
 	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
 		return -EINVAL;
+	/* Nobody may write there yet, so nothing is missed. */
+	if (prot & PROT_WRITE && !(page_state(&w->states, start) & STATE_WRITE) &&
+	    sys_mprotect(start, w->page_size, prot) == 0)
+		join_later(w, start);
 	return locked_change(w, start, end, prot_bits & ~bits, bits);
 }

@@ -58,5 +58,6 @@ int pagemap_read(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words)
 			return context_lost(w, &w->pagemap) ? -ESTALE : -EIO;
 		have += (size_t)n;
 	}
-	return 0;
+	/* Another file by that number would have been believed. */
+	return context_lost(w, &w->pagemap) ? -ESTALE : 0;
 }

@@ -62,7 +62,7 @@ int ps_arm_untouched(struct ww *w, struct range *r, uintptr_t start, uintptr_t e
 
 int ps_open(struct ww *w, const char **why);
 void ps_close(struct ww *w);
-int ps_attach(struct ww *w, uintptr_t start, uintptr_t end);
+int ps_attach(struct ww *w, const struct mapping *m);
 /* 1 if all that is mapped there is registered for asynchronous write-protection, 0 if not. */
 int ps_attached(struct ww *w, uintptr_t start, uintptr_t end);
 int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,

@@ -4,12 +4,9 @@
 
 #include "pagemap_scan.h"
 #include "uffd.h"
+#include "uapi/madvise.h"
 
 /* How watching begins: what of a range is armed, what may stay lazy, and arming later on. */
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
 
 /* A hole smaller than this is not worth a range of its own: its page tables take 16 pages. */
 static uintptr_t lazy_hole(const struct ww *w)

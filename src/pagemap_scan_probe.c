@@ -76,7 +76,7 @@ static int try_tracking(struct ww *w, uintptr_t start, const char **why)
 {
 	struct range lazy = {.start = start, .end = start + HALF, .mode = PS_LAZY};
 	struct range armed = {.start = lazy.end, .end = lazy.end + HALF, .mode = PS_ARMED};
-	int r = ps_attach(w, lazy.start, armed.end);
+	int r = ps_attach(w, &(struct mapping){.start = lazy.start, .end = armed.end});
 
 	if (r < 0) {
 		*why = "the kernel refuses to register memory for asynchronous write-protection";

@@ -52,6 +52,7 @@ int trial_run(struct ww *w, bool (*works)(struct ww *w, struct range *r), const 
 {
 	const struct backend_ops *ops = w->backend->ops;
 	size_t size = (size_t)PAGES << w->page_shift;
+	struct mapping m = {.kind = MAPPING_PRIVATE_ANON, .prot = PROT_READ | PROT_WRITE};
 	struct range r = {0};
 	void *scratch;
 	int n = sys_mmap(&scratch, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
@@ -59,10 +60,10 @@ int trial_run(struct ww *w, bool (*works)(struct ww *w, struct range *r), const 
 	*why = "no address space for a trial";
 	if (n < 0)
 		return n;
-	r.start = (uintptr_t)scratch;
-	r.end = r.start + size;
+	r.start = m.start = (uintptr_t)scratch;
+	r.end = m.end = r.start + size;
 	*why = "the kernel refuses to watch scratch pages";
-	n = ops->attach(w, r.start, r.end);
+	n = ops->attach(w, &m);
 	if (n == 0) {
 		n = ops->arm(w, &r, MAPPING_PRIVATE_ANON);
 		if (n == 0 && !works(w, &r)) {

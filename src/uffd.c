@@ -53,10 +53,10 @@ int uffd_open(struct ww *w, int flags, uint64_t features, uint64_t optional, con
 	return r == -EINVAL && optional ? enable(w, features) : r;
 }
 
-int uffd_attach(struct ww *w, uintptr_t start, uintptr_t end)
+int uffd_attach(struct ww *w, const struct mapping *m)
 {
 	struct wwk_uffdio_register reg = {
-		.range = {.start = start, .len = end - start},
+		.range = {.start = m->start, .len = m->end - m->start},
 		.mode = WWK_UFFDIO_REGISTER_MODE_WP,
 	};
 	long r = sys_ioctl(w->uffd.fd, WWK_UFFDIO_REGISTER, &reg);
@@ -71,7 +71,7 @@ int uffd_attach(struct ww *w, uintptr_t start, uintptr_t end)
 	 * of a mapping knows them. */
 	if (!(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_NR)) ||
 	    !(reg.ioctls & (1u << WWK_UFFDIO_WRITEPROTECT_NR))) {
-		uffd_detach(w, start, end);
+		uffd_detach(w, m->start, m->end);
 		return -ENOTSUP;
 	}
 	return 0;
@@ -156,6 +156,20 @@ static int write_protect(struct ww *w, uintptr_t start, uintptr_t end, uint64_t 
 	if (r == -ENOENT)
 		r = for_mappings(w, start, end, WWK_UFFDIO_WRITEPROTECT, mode);
 	return protect_error(w, r);
+}
+
+/* Asks for a zero page where there is a page already. */
+int uffd_is_registered(struct ww *w, uintptr_t page)
+{
+	struct wwk_uffdio_zeropage zero = {.range = {.start = page, .len = w->page_size}};
+	long r;
+
+	do
+		r = sys_ioctl(w->uffd.fd, WWK_UFFDIO_ZEROPAGE, &zero);
+	while (r == -EAGAIN);
+	if (r == 0 || r == -EEXIST)
+		return 1;
+	return r == -ENOENT ? 0 : protect_error(w, (int)r);
 }
 
 int uffd_protect(struct ww *w, uintptr_t start, uintptr_t end)

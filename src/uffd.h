@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#include "maps.h"
+
 struct ww;
 
 /*
@@ -15,7 +17,7 @@ struct ww;
 int uffd_open(struct ww *w, int flags, uint64_t features, uint64_t optional, const char **why);
 
 /* Registers [start, end) for write-protection: as attach() of struct backend_ops. */
-int uffd_attach(struct ww *w, uintptr_t start, uintptr_t end);
+int uffd_attach(struct ww *w, const struct mapping *m);
 int uffd_detach(struct ww *w, uintptr_t start, uintptr_t end);
 /* Write-protects, or un-protects, what is registered; -ESTALE if some of it is mapped and is not. */
 int uffd_protect(struct ww *w, uintptr_t start, uintptr_t end);
@@ -23,6 +25,8 @@ int uffd_unprotect(struct ww *w, uintptr_t start, uintptr_t end);
 /* What is not registered any more needs no mark: scans of it fail until it is repaired, and then
  * it counts as written. */
 int uffd_settle(struct ww *w, uintptr_t start, uintptr_t end);
+/* Whether a page that is there is registered: 1, 0, or an error. Nothing changes. */
+int uffd_is_registered(struct ww *w, uintptr_t page);
 /* One ioctl and its plain error. */
 int uffd_unprotect_once(struct ww *w, uintptr_t start, uintptr_t end);
 

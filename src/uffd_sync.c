@@ -7,10 +7,7 @@
 #include "pagemap.h"
 #include "uapi/userfaultfd.h"
 #include "uffd.h"
-
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
+#include "uapi/madvise.h"
 
 int uffd_sync_open(struct ww *w, int flags, uint64_t features, const char **why)
 {
@@ -44,9 +41,8 @@ int uffd_sync_owns(struct ww *w, const struct mapping *m)
 
 	if (r < 0)
 		return r;
-	/* Where protection can be a leftover, asking may cost the page its state. */
-	if (word & PM_UFFD_WP && !w->stale_bits)
-		return 1;
+	if (word & PM_UFFD_WP)
+		return w->stale_bits ? uffd_is_registered(w, m->start) : 1;
 	r = uffd_unprotect_once(w, m->start, end);
 	if (r == 0 || r == -ENOENT)
 		return r == 0;
@@ -275,7 +271,12 @@ static int take_run(struct ww *w, const struct run *run, bool reset, struct sink
 int uffd_sync_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
 		   struct sink *sink)
 {
+	int owned = w->stale_bits ? uffd_sync_attached(w, start, end) : 1;
+
 	(void)r;
+	/* Protection that nobody watches hides writes. */
+	if (owned <= 0)
+		return owned == 0 ? -ESTALE : owned;
 	while (start < end && !sink_full(sink)) {
 		uintptr_t most = start + (PM_WORDS << w->page_shift), pos = start;
 		uintptr_t stop = most < end ? most : end;

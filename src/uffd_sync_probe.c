@@ -77,7 +77,7 @@ int uffd_sync_probe(struct ww *w, bool try_faults, const char **why)
 		return n;
 	r.start = (uintptr_t)scratch;
 	r.end = r.start + size;
-	n = w->backend->ops->attach(w, r.start, r.end);
+	n = w->backend->ops->attach(w, &(struct mapping){.start = r.start, .end = r.end});
 	*why = "the kernel refuses to register memory for write-protection";
 	if (n == 0) {
 		*why = "pages written on trial were not reported as they should be";

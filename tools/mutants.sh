@@ -12,11 +12,19 @@ rm -rf "$work" && mkdir -p "$work/tree" || exit 1
 (cd "$top" && tar -cf - --exclude='./build*' --exclude=./.git .) | tar -xf - -C "$work/tree" || exit 1
 cd "$work/tree" || exit 1
 meson setup build -Db_lto=false >"$work/setup.log" 2>&1 || { cat "$work/setup.log"; exit 1; }
+known=$(meson test -C build --list 2>/dev/null | sed 's,.* / ,,')
 
-# mutant NAME FILE SED-EXPRESSION TEST...: the tests are names of meson tests.
+# mutant NAME FILE SED-EXPRESSION TEST...: the tests are names of meson tests; without a backend, of
+# those that have one, pagemap-scan is meant.
 mutant() {
-  name=$1 file=$2 change=$3
+  name=$1 file=$2 change=$3 tests=
   shift 3
+  for test; do
+    printf '%s\n' "$known" | grep -qxF "$test" || test=$test@pagemap-scan
+    tests="$tests $test"
+  done
+  # shellcheck disable=SC2086 # names of tests have no blanks
+  set -- $tests
   case $name in *"$wanted"*) ;; *) return ;; esac
   cp "$file" "$work/original"
   sed -i "$change" "$file"
@@ -36,7 +44,7 @@ mutant() {
   cp "$work/original" "$file"
 }
 
-scan=src/pagemap_scan_ioctl.c backend=src/backend_pagemap_scan.c arm=src/pagemap_scan_arm.c uffd=src/pagemap_scan_uffd.c
+scan=src/pagemap_scan_ioctl.c backend=src/backend_pagemap_scan.c arm=src/pagemap_scan_arm.c uffd=src/uffd.c
 
 mutant 'resume by walk_end alone' $scan 's/\*next = arg.walk_end > .*/*next = arg.walk_end;/' pitfalls-scan
 mutant 'stop after one vector' $scan 's/if (\*n < max && .*/if (1)/' pitfalls-scan
@@ -58,18 +66,18 @@ mutant 'everything armed' $arm 's/n = plan(w, r);/;/' pitfalls-lazy
 mutant 'small parts are not armed' $arm 's/from - armed >= lazy_hole(w)/from - armed >= 0/' pitfalls-lazy
 mutant 'require present' $backend 's/WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,/WWK_PAGE_IS_PRESENT,/' pitfalls-swap
 mutant 'the zero page counts' $backend 's/\.inverted = WWK_PAGE_IS_PFNZERO | w->guard_pages,/.inverted = w->guard_pages,/; s/\.mask = WWK_PAGE_IS_WRITTEN | WWK_PAGE_IS_PFNZERO |/.mask = WWK_PAGE_IS_WRITTEN |/' pitfalls-lazy
-mutant 'promote by protecting it all' $backend 's/ps_arm_untouched(w, r, r->start, r->end) == 0) {/ps_protect(w, r->start, r->end) == 0) {/' pitfalls-lazy pitfalls-scan
+mutant 'promote by protecting it all' $backend 's/ps_arm_untouched(w, r, r->start, r->end) == 0) {/uffd_protect(w, r->start, r->end) == 0) {/' pitfalls-lazy pitfalls-scan
 mutant 'promote what is stale' $backend 's/if (ps_attached(w, r->start, r->end) != 1)/if (0)/' pitfalls-remap
 mutant 'promoting uses the list of a query' $backend '/^static size_t count_populated/,/^}/s/w->regions/w->list/' pitfalls-lazy
 mutant 'promote without the zero pages' $arm 's/n = arm_zero_pages(w, start, end);/n = 0;/' pitfalls-lazy
 mutant 'promote without the holes' $arm 's/int n = arm_holes(w, start, end);/int n = 0;/' pitfalls-lazy
 mutant 'writes into holes are not looked for' $arm 's/int r = n > 0 ? release_raced.*/int r = n < 0 ? n : 0;/' pitfalls-races
-mutant 'reset by protecting' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset.*/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC; if (reset) ps_protect(w, start, end);/' pitfalls-scan
+mutant 'reset by protecting' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset.*/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC; if (reset) uffd_protect(w, start, end);/' pitfalls-scan
 mutant 'vec NULL' $scan 's/\.vec_len = max,/.vec_len = 0,/; s/\.vec = (uintptr_t)v,/.vec = 0,/' pitfalls-scan
 mutant 'accept every version' src/pagemap_scan_probe.c 's/return major == 6 .*/return false;/' pitfalls-kernels
 mutant 'no trial' src/pagemap_scan_probe.c 's/!tracks(w, &lazy) || !tracks(w, &armed)/0/' pitfalls-kernels
 mutant 'no way around a denied call' $uffd 's/if (open_device(w) == 0)/if (0)/' pitfalls-kernels
-mutant 'privileged userfaultfd' $uffd 's/sys_userfaultfd(&w->uffd, WWK_UFFD_USER_MODE_ONLY)/sys_userfaultfd(\&w->uffd, 0)/; s/if (open_device(w) == 0)/if (0)/' pitfalls-kernels
+mutant 'privileged userfaultfd' $backend 's/uffd_open(w, WWK_UFFD_USER_MODE_ONLY, features, 0, why)/uffd_open(w, 0, features, 0, why)/' pitfalls-kernels
 mutant 'hugetlb is fine' $uffd 's/if (!(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_NR)) ||/if (0 \&\&/' pitfalls-kernels
 mutant 'fork goes unnoticed' src/context.c 's/MADV_WIPEONFORK/MADV_DOFORK/' pitfalls-fork
 mutant 'the child is clean' src/context.c 's/ops->arm_written(w, p) < 0;/ops->arm(w, p, MAPPING_PRIVATE_ANON) < 0;/' pitfalls-fork
@@ -79,7 +87,7 @@ mutant 'descriptors where they fall' src/sys.c 's/if (fd <= STDERR_FILENO) {/if 
 mutant 'repair arms clean' src/api_watch.c 's/r = ops->arm_written(w, range);/r = ops->arm(w, range, MAPPING_PRIVATE_ANON);/' pitfalls-remap
 mutant 'watching again resets' src/api_watch.c 's/if (!(flags & WW_DISCARDS) || range->flags & WW_DISCARDS)/w->backend->ops->arm(w, range, MAPPING_PRIVATE_ANON); if (1)/' conformance
 mutant 'a failed watch keeps its pieces' src/api_watch.c 's/if (range->fresh) {/if (0) {/' badinput
-mutant 'mark does nothing' $backend 's/return ps_unprotect(w, start, end);/return 0;/' conformance
+mutant 'mark does nothing' $backend 's/return uffd_unprotect(w, start, end);/return 0;/' conformance
 mutant 'mark cannot populate' $backend 's/if (end - start > ps_table_span(w) ||/if (1 ||/' pitfalls-lazy
 mutant 'discard keeps the state' $backend 's/return r->mode == PS_ARMED ? ps_arm_untouched(w, r, m->start, m->end) : 0;/return 0;/' conformance
 mutant 'wrapping ranges' src/context.c 's/(last | mask) == UINTPTR_MAX)/0)/; s/__builtin_add_overflow(first, len - 1, &last)/((last = first + len - 1), 0)/' badinput
@@ -87,6 +95,31 @@ mutant 'no need to be covered' src/api_query.c 's/return registry_reaches(first,
 mutant 'ranges are not joined' src/sink.c 's/if (!count || v\[i\].start != last_end) {/if (1) {/' conformance sink
 mutant 'split forgets the sticky mark' src/registry.c 's/tail.reported = 0;/tail.all_written = false;/' registry
 mutant 'merge whatever touches' src/registry.c 's/return a->end == b->start \&\& .*/return a->end == b->start ||/' registry
+
+sync=src/uffd_sync.c bus=src/backend_uffd_sigbus.c thread=src/backend_uffd_thread.c
+mutant 'no_holes: dropped blocks go unseen' $backend 's/if (w->no_holes && r->flags & WW_DISCARDS)/if (0)/' pitfalls-holes
+mutant 'no_holes: repaired blocks go unseen' $arm 's/return w->no_holes ? make_tables(w, r->start, r->end) :/return 0 ? 0 :/' pitfalls-holes
+mutant 'uffd: a reset protects a page more' $sync 's/n = reset ? protect(w, start, \*end) :/n = reset ? protect(w, start, *end + w->page_size) :/' conformance@uffd-thread oracle-lazy@uffd-thread
+mutant 'uffd: a reset protects nothing' $sync 's/n = reset ? protect(w, start, \*end) :/n = reset ? 0 :/' conformance@uffd-thread
+mutant 'uffd: remapped memory goes unseen' $sync 's/: uffd_unprotect(w, start, \*end);/: 0;/' pitfalls-remap@uffd-thread
+mutant 'uffd: a repair arms clean' $sync '/^int uffd_sync_arm_written/,/^}/s/return uffd_unprotect(w, r->start, r->end);/return protect(w, r->start, r->end);/' pitfalls-remap@uffd-thread
+mutant 'uffd: discards hide writes' $sync 's/n = release_raced(w, m);/n = 0;/' pitfalls-races@uffd-thread
+mutant 'uffd: holes are reported' $sync 's/if (!run->empty)/if (1)/' conformance@uffd-thread pitfalls-remap@uffd-thread
+mutant 'thread: none in a child' $thread 's/if (w->has_thread && w->guard->own) {/if (w->has_thread) {/' pitfalls-fork@uffd-thread
+mutant 'sigbus: a real one comes back for ever' $bus 's/(doubtful && !was_protected(w, page))/0/' pitfalls-handlers@uffd-sigbus
+mutant 'sigbus: what may not be written' $bus 's/if (doubt && sys_madvise(.*/if (0)/' winapi-protection@uffd-sigbus pitfalls-handlers@uffd-sigbus
+fault=src/mprotect_fault.c mscan=src/mprotect_scan.c mrange=src/mprotect_range.c
+mutant 'mprotect: resets forget to protect' $mscan 's/r = protect_span(w, v\[0\].start, v\[n - 1\].end);/r = 0;/' conformance@mprotect
+mutant 'mprotect: a page more is forgotten' $mscan '/^static void forget_run/,/^}/s/page_states_change(&w->states, run->start, run->end,/page_states_change(\&w->states, run->start, run->end + w->page_size,/' oracle-lazy@mprotect conformance@mprotect
+mutant 'mprotect: no lock in a reset' $mscan '/^static int scan_some/,/^}/{s/clients_lock(&old);/(void)old;/;s/clients_unlock(&old);//}' concurrency@mprotect
+mutant 'mprotect: never widened' $fault 's/if (w->widens)/if (0)/; s/if (w->splits >= 2 \* w->most_splits)/if (0)/' pitfalls-handlers@mprotect
+mutant 'mprotect: widened at once' $fault 's/if (w->widens)/if (1)/' conformance@mprotect
+mutant 'mprotect: what the program forbids' $fault 's/if (!(state & STATE_WRITE))/if (0)/' pitfalls-handlers@mprotect
+mutant 'mprotect: repair believes everything' $mrange 's/if (mp_prot(state) != m->prot)/if (0)/' pitfalls-remap@mprotect
+mutant 'mprotect: a freed child stays protected' src/context.c 's/if (!w->guard->alive && w->backend->ops->inherit)/if (0)/' pitfalls-fork@mprotect
+mutant 'handlers pass nothing on' src/faults.c 's/^\t\tpass_on(number, info, context);/\t\t;/' pitfalls-handlers@mprotect
+mutant 'handlers stay behind' src/faults.c 's/if (h->users \&\& --h->users == 0 \&\&/if (0 \&\&/' pitfalls-handlers@mprotect
+mutant 'handlers are not put back on top' src/faults.c '/^void faults_keep/,/^}/s/install(w->client.number);/;/' pitfalls-handlers@mprotect
 
 echo "$killed killed, $survived survived"
 [ $survived -eq 0 ]

@@ -245,8 +245,9 @@ WW_PUBLIC int ww_new(struct ww **out, const struct ww_options *options);
  * ww_free() - end all watching and free the context
  * @w: the context, or NULL
  *
- * The memory itself stays as it is. Must not run together with any other call on @w. In a child
- * process, frees the child's copy only.
+ * The memory itself stays as it is. Must not run together with any other call on @w; nor, with a
+ * backend that has a signal handler, with writes to what is still watched. In a child process, frees
+ * the child's copy only.
  * Since: 0.1
  */
 WW_PUBLIC void ww_free(struct ww *w);

@@ -27,6 +27,12 @@ struct wwk_uffdio_register {
 	uint64_t ioctls;
 };
 
+struct wwk_uffdio_zeropage {
+	struct wwk_uffdio_range range;
+	uint64_t mode;
+	int64_t zeropage;
+};
+
 struct wwk_uffdio_writeprotect {
 	struct wwk_uffdio_range range;
 	uint64_t mode;
@@ -61,6 +67,7 @@ struct wwk_uffd_msg {
 #define WWK_UFFDIO_API _IOWR(0xAA, 0x3F, struct wwk_uffdio_api)
 #define WWK_UFFDIO_REGISTER _IOWR(0xAA, 0x00, struct wwk_uffdio_register)
 #define WWK_UFFDIO_UNREGISTER _IOR(0xAA, 0x01, struct wwk_uffdio_range)
+#define WWK_UFFDIO_ZEROPAGE _IOWR(0xAA, 0x04, struct wwk_uffdio_zeropage)
 #define WWK_UFFDIO_WAKE _IOR(0xAA, 0x02, struct wwk_uffdio_range)
 #define WWK_UFFDIO_WRITEPROTECT _IOWR(0xAA, 0x06, struct wwk_uffdio_writeprotect)
 
