@@ -43,7 +43,7 @@ static int open_maps(struct ww *w, const char **why)
 }
 
 /* Each boundary between protected and unprotected pages is a mapping more: we take a quarter. */
-static size_t most_splits(void)
+static long most_splits(void)
 {
 	unsigned long count = 65530;
 	struct sys_file file;
@@ -57,7 +57,7 @@ static size_t most_splits(void)
 			count = 65530;
 		sys_close(&file);
 	}
-	return count / 4;
+	return (long)(count / 4);
 }
 
 static bool works(struct ww *w, struct range *r)

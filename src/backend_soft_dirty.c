@@ -89,7 +89,7 @@ static int sd_attach(struct ww *w, const struct mapping *m)
 {
 	uintptr_t start = m->start, end = m->end;
 	sigset_t old;
-	int r = page_states_reserve(&w->states, w->page_shift, start, end);
+	int r = page_states_reserve(w, start, end);
 
 	if (r < 0)
 		return r;

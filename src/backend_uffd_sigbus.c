@@ -94,7 +94,7 @@ static int us_attach(struct ww *w, const struct mapping *m)
 
 	if (context_uses(w, m->start, m->end) || faults_stack_in(m->start, m->end))
 		return -ENOTSUP;
-	r = page_states_reserve(&w->states, w->page_shift, m->start, m->end);
+	r = page_states_reserve(w, m->start, m->end);
 	if (r == 0)
 		r = uffd_attach(w, m);
 	/* Shared until something else is known: that only makes its faults looked at twice. */
@@ -105,9 +105,12 @@ static int us_attach(struct ww *w, const struct mapping *m)
 
 static int us_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	int r = uffd_detach(w, start, end);
 	sigset_t old;
+	int r;
 
+	/* From the next line on, faults that are under way find nothing to un-protect. */
+	clients_count_ending();
+	r = uffd_detach(w, start, end);
 	if (r < 0)
 		return r;
 	clients_lock(&old);

@@ -37,22 +37,29 @@ static void resolve(struct ww *w, uintptr_t page, int *failures)
 	sys_ioctl(w->uffd.fd, WWK_UFFDIO_WAKE, &range);
 }
 
-static int serve_some(struct ww *w, int *failures)
+static int serve_queue(struct ww *w, int *failures)
 {
 	struct wwk_uffd_msg msgs[16];
-	ssize_t n;
+	ssize_t n = sys_read(w->uffd.fd, msgs, sizeof(msgs));
 
-	sys_poll(w->uffd.fd, w->stop.fd, LOOK_MS);
-	/* The number may be another file's by now. */
-	if (must_stop(w) || !sys_is_open(&w->uffd))
-		return -EBADF;
-	n = sys_read(w->uffd.fd, msgs, sizeof(msgs));
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(*msgs); i++)
 		if (msgs[i].event == WWK_UFFD_EVENT_PAGEFAULT)
 			resolve(w, msgs[i].address & ~(uint64_t)(w->page_size - 1), failures);
 	if (*failures > FAILURES)
 		return -EIO;
-	return n < 0 && n != -EAGAIN && n != -EINTR ? (int)n : 0;
+	return n < 0 && n != -EINTR ? (int)n : 0;
+}
+
+static int serve_some(struct ww *w, int *failures)
+{
+	int r, bell = sys_is_open(&w->bell) ? w->bell.fd : -1;
+
+	sys_poll(w->uffd.fd, bell, LOOK_MS);
+	/* The number may be another file's by now. */
+	if (must_stop(w) || !sys_is_open(&w->uffd))
+		return -EBADF;
+	r = serve_queue(w, failures);
+	return r == -EAGAIN ? 0 : r;
 }
 
 static void *serve(void *arg)
@@ -75,11 +82,10 @@ static void *serve(void *arg)
 
 static int start_thread(struct ww *w)
 {
-	int r = sys_eventfd(&w->stop);
+	int r = sys_pipe(&w->bell, &w->stop);
 
 	if (r == 0)
-		r = sys_mmap(&w->stack, STACK, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK);
+		r = context_map(w, &w->stack, STACK);
 	if (r < 0)
 		return r;
 	w->thread_stops = false;
@@ -91,19 +97,24 @@ static int start_thread(struct ww *w)
 
 static void stop_thread(struct ww *w)
 {
-	const uint64_t one = 1;
+	int failures = 0;
 
-	/* In a child it does not exist. */
+	/* In a child the thread does not exist. */
 	if (w->has_thread && w->guard->own) {
 		__atomic_store_n(&w->thread_stops, true, __ATOMIC_RELEASE);
 		if (sys_is_open(&w->stop))
-			sys_write(w->stop.fd, &one, sizeof(one));
+			sys_write(w->stop.fd, "", 1);
 		sys_thread_join(w->thread);
+		/* A child may keep the userfaultfd open: closing it wakes nobody then. */
+		while (sys_is_open(&w->uffd) && serve_queue(w, &failures) == 0)
+			;
 	}
 	w->has_thread = false;
-	if (w->stack)
+	/* In a child the C library may still have the parent's stacks in its lists. */
+	if (w->stack && w->guard->own)
 		sys_munmap(w->stack, STACK);
 	w->stack = NULL;
+	sys_close(&w->bell);
 	sys_close(&w->stop);
 }
 

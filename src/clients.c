@@ -100,11 +100,32 @@ size_t clients_endings(void)
 	return __atomic_load_n(&endings, __ATOMIC_ACQUIRE);
 }
 
+bool clients_use(uintptr_t start, uintptr_t end)
+{
+	bool found = start < (uintptr_t)lock_word + sys_page_size() && (uintptr_t)lock_word < end;
+
+	for (const struct client *c = first; c && !found; c = c->next)
+		found = page_states_use(c->states, start, end);
+	return found;
+}
+
+static bool watches(const struct client *c, uintptr_t start, uintptr_t end)
+{
+	return page_states_skip(c->states, start, end, STATE_WATCHED, 0) < end;
+}
+
+bool clients_watch(uintptr_t start, uintptr_t end)
+{
+	for (const struct client *c = first; c; c = c->next)
+		if (watches(c, start, end))
+			return true;
+	return false;
+}
+
 bool clients_overlap(const struct client *c, uintptr_t start, uintptr_t end)
 {
 	for (const struct client *other = first; other; other = other->next)
-		if (other != c && other->kind == c->kind &&
-		    page_states_skip(other->states, start, end, STATE_WATCHED, 0) < end)
+		if (other != c && other->kind == c->kind && watches(other, start, end))
 			return true;
 	return false;
 }

@@ -51,10 +51,14 @@ void clients_remove(struct client *c);
 struct client *clients_first(void);
 /*
  * How often a page or a client ceased to be watched: a fault that was under way then is nobody's by
- * the time that its handler runs, and succeeds when it is tried again. The first needs the lock.
+ * the time that its handler runs, and succeeds when it is tried again.
  */
 void clients_count_ending(void);
 size_t clients_endings(void);
+/* Whether any of [start, end) is what handlers write to. With the lock. */
+bool clients_use(uintptr_t start, uintptr_t end);
+/* Whether any client watches any page of [start, end). With the lock. */
+bool clients_watch(uintptr_t start, uintptr_t end);
 /* Whether another client of the kind watches any page of [start, end). With the lock. */
 bool clients_overlap(const struct client *c, uintptr_t start, uintptr_t end);
 

@@ -48,7 +48,7 @@ struct guard {
  * @refusals:    backends tried before
  * @no_markers:  this kernel cannot write-protect a private page that is not there
  * @stale_bits:  this kernel leaves pages protected that mremap(2) moved away from a userfaultfd
- * @stop:        wakes @thread up
+ * @bell, @stop: ends of a pipe that wakes @thread up
  * @thread:      resolves faults
  * @stack:       of @thread
  * @has_thread, @thread_stops, @thread_at: it runs, is to end, has its stack around there
@@ -87,6 +87,7 @@ struct ww {
 	bool stale_bits;
 	bool has_thread;
 	bool thread_stops;
+	struct sys_file bell;
 	struct sys_file stop;
 	struct sys_file clear_refs;
 	pthread_t thread;
@@ -95,8 +96,8 @@ struct ww {
 	uintptr_t last_fault;
 	struct client client;
 	struct page_states states;
-	size_t splits;
-	size_t most_splits;
+	long splits;
+	long most_splits;
 	bool widens;
 	uint64_t widened;
 	uint64_t *words;
@@ -117,6 +118,16 @@ void context_leave(struct ww *w);
 bool context_lost(struct ww *w, const struct sys_file *file);
 /* maps_next(): 1, 0 when there is none, -ESTALE, -EIO. Lock held. */
 int context_next_mapping(struct ww *w, struct maps_walk *walk, struct mapping *m);
+/*
+ * Makes *m, which begins all zero, the first mapping of the walk that ends behind pos, where pos only
+ * grows. As context_next_mapping().
+ */
+int context_mapping_at(struct ww *w, struct maps_walk *walk, struct mapping *m, uintptr_t pos);
+/*
+ * Memory for the library's own use, all zero. It never lies in what is watched: the program may have
+ * left a hole there, and what the library needs to handle a fault must not cause one.
+ */
+int context_map(struct ww *w, void **out, size_t size);
 /* Whether any of it is memory of the context itself, which no handler could write to. */
 bool context_uses(const struct ww *w, uintptr_t start, uintptr_t end);
 /* Lets the backend take over the mark that all of the range is written. Lock held. */

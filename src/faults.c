@@ -9,18 +9,19 @@
 #include "sys.h"
 #include "writewatch/writewatch.h"
 
+/* So many handlers may be installed on top of ours, one after another, and ours put back each time. */
+#define DEPTH 8
+
 /**
  * struct handled - a signal that we have a handler for
  * @users: contexts that need it
- * @in:    our handler was installed, and may still be called by another one
- * @first: what was there before us
- * @next:  what we pass faults on to: the same, or what a program installed on top of us
+ * @depth: how many handlers ours was installed on top of; it may be called by all but the first
+ * @below: they, oldest first
  */
 struct handled {
 	size_t users;
-	bool in;
-	struct sigaction first;
-	struct sigaction next;
+	int depth;
+	struct sigaction below[DEPTH];
 };
 
 static struct handled on_segv, on_bus;
@@ -30,10 +31,12 @@ static struct handled on_segv, on_bus;
  *                  ours in turn
  * @context: of the fault; a handler that is left by longjmp leaves it set
  * @frame:   of the call: one in turn is deeper in the stack, a later fault at this place is not
+ * @level:   the number of the handler that was called
  */
 struct passing {
 	const void *context;
 	const void *frame;
+	int level;
 };
 
 /* The model avoids the allocation that a first use would cause. */
@@ -107,13 +110,19 @@ static bool is_ours(int number, const siginfo_t *info, const ucontext_t *context
 	return resolve((uintptr_t)info->si_addr, number) == 1 || may_be_over();
 }
 
-/* As if there were no handler: a fault comes again when we return, a sent signal must be sent. */
+/* By another process or thread, or for something that no instruction did: it does not come again. */
+static bool was_sent(int number, const siginfo_t *info)
+{
+	return info->si_code <= 0 || (number == SIGBUS && info->si_code == BUS_MCEERR_AO);
+}
+
+/* As if there were no handler: a fault comes again when we return. */
 static void by_default(int number, const siginfo_t *info)
 {
 	struct sigaction action = {.sa_handler = SIG_DFL};
 
 	sys_sigaction(number, &action, NULL);
-	if (info->si_code <= 0)
+	if (was_sent(number, info))
 		raise(number);
 }
 
@@ -136,20 +145,24 @@ static void call(int number, siginfo_t *info, void *context, const struct sigact
 
 static void pass_on(int number, siginfo_t *info, void *context)
 {
-	const struct passing outer = passing, now = {context, __builtin_frame_address(0)};
-	bool in_turn = outer.context == context && now.frame < outer.frame;
+	const struct passing outer = passing;
 	struct handled *h = handled_by(number);
-	struct sigaction *to = in_turn ? &h->first : &h->next, action = *to;
-	bool plain = !(action.sa_flags & SA_SIGINFO);
+	struct passing now = {context, __builtin_frame_address(0), h->depth - 1};
+	struct sigaction action;
+	bool plain;
 
-	if (plain && action.sa_handler == SIG_IGN && info->si_code <= 0)
+	if (outer.context == context && now.frame < outer.frame && outer.level <= now.level)
+		now.level = outer.level > 0 ? outer.level - 1 : 0;
+	action = h->below[now.level];
+	plain = !(action.sa_flags & SA_SIGINFO);
+	if (plain && action.sa_handler == SIG_IGN && was_sent(number, info))
 		return;
 	if (plain && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) {
 		by_default(number, info);
 		return;
 	}
 	if (action.sa_flags & (int)SA_RESETHAND)
-		*to = (struct sigaction){.sa_handler = SIG_DFL};
+		h->below[now.level] = (struct sigaction){.sa_handler = SIG_DFL};
 	passing = now;
 	call(number, info, context, &action);
 	passing = outer;
@@ -178,14 +191,19 @@ static int install(int number)
 
 	if (r < 0 || is_handler(&old))
 		return r;
+	/* Somebody goes on installing: they have their way. */
+	if (h->depth == DEPTH)
+		return 0;
 	/* What we pass on to is known before anything can be passed on. */
-	if (!h->in)
-		h->first = old;
-	h->next = old;
+	h->below[h->depth++] = old;
 	ours.sa_sigaction = handler;
-	sigfillset(&ours.sa_mask);
-	r = sys_sigaction(number, &ours, NULL);
-	h->in |= r == 0;
+	/* Not sigfillset(): a thread that is cancelled here would leave the lock held. */
+	memset(&ours.sa_mask, 0xff, sizeof(ours.sa_mask));
+	r = sys_sigaction(number, &ours, &old);
+	if (r == 0 && !is_handler(&old))
+		h->below[h->depth - 1] = old;
+	else
+		h->depth--;
 	return r;
 }
 
@@ -210,12 +228,8 @@ static void end(int number)
 
 	clients_lock(&old);
 	if (h->users && --h->users == 0 && sys_sigaction(number, NULL, &now) == 0 &&
-	    is_handler(&now)) {
-		bool chained = memcmp(&h->first, &h->next, sizeof(h->first)) != 0;
-
-		sys_sigaction(number, &h->next, NULL);
-		h->in = chained;
-	}
+	    is_handler(&now))
+		sys_sigaction(number, &h->below[--h->depth], NULL);
 	clients_unlock(&old);
 }
 

@@ -18,7 +18,7 @@ int mp_program_prot(uint8_t state);
 int mp_prot(uint8_t state);
 
 /* How many boundaries between protected and unprotected pages there are in and around. */
-size_t mp_splits(const struct ww *w, uintptr_t start, uintptr_t end);
+long mp_splits(const struct ww *w, uintptr_t start, uintptr_t end);
 /* Resolves a write fault; an error if it is none of ours. With the lock. */
 int mp_let_go(struct ww *w, uintptr_t page);
 

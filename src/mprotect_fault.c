@@ -22,10 +22,10 @@ int mp_prot(uint8_t state)
 	return mp_program_prot(state) & ~(mp_is_armed(state) ? PROT_WRITE : 0);
 }
 
-size_t mp_splits(const struct ww *w, uintptr_t start, uintptr_t end)
+long mp_splits(const struct ww *w, uintptr_t start, uintptr_t end)
 {
 	uint8_t before = page_state(&w->states, start - w->page_size);
-	size_t n = 0;
+	long n = 0;
 
 	for (uintptr_t page = start; page <= end; page += w->page_size) {
 		uint8_t state = page_state(&w->states, page);
@@ -56,7 +56,8 @@ static void spread(const struct ww *w, uintptr_t page, uintptr_t from, uintptr_t
 /* page is the one that faulted; all others that were armed are reported for its sake. */
 static int release(struct ww *w, uintptr_t page, uintptr_t start, uintptr_t end, int prot)
 {
-	size_t others = 0, before = mp_splits(w, start, end);
+	long before = mp_splits(w, start, end);
+	size_t others = 0;
 
 	for (uintptr_t at = start; at < end; at += w->page_size)
 		others += at != page && mp_is_armed(page_state(&w->states, at));
@@ -80,7 +81,7 @@ static int release_all(struct ww *w, uintptr_t page, int prot)
 	return r == -ENOMEM ? sys_mprotect(page, w->page_size, prot) : r;
 }
 
-int mp_let_go(struct ww *w, uintptr_t page)
+static int let_go(struct ww *w, uintptr_t page)
 {
 	uint8_t state = page_state(&w->states, page);
 	uintptr_t start = page, end = page + w->page_size;
@@ -103,4 +104,30 @@ int mp_let_go(struct ww *w, uintptr_t page)
 		spread(w, page, block, block + BLOCK, &start, &end);
 	r = release(w, page, start, end, prot);
 	return r == -ENOMEM ? release_all(w, page, prot) : r;
+}
+
+/* Most faults are like this: no need to widen, and the states of both neighbours at hand. */
+static bool let_go_alone(struct ww *w, uintptr_t page)
+{
+	long splits = w->splits;
+	size_t count;
+	uint8_t *p = page_states_at(&w->states, page, &count);
+
+	if (!p || !mp_is_armed(*p) || page_states_at_edge(count) || w->widens ||
+	    splits >= w->most_splits)
+		return false;
+	splits += mp_is_armed(p[-1]) ? 1 : -1;
+	splits += mp_is_armed(p[1]) ? 1 : -1;
+	page_states_note_write(p, count);
+	if (sys_mprotect(page, w->page_size, mp_program_prot(*p)) == 0) {
+		w->splits = splits;
+		return true;
+	}
+	page_states_change(&w->states, page, page + w->page_size, STATE_WRITTEN, 0);
+	return false;
+}
+
+int mp_let_go(struct ww *w, uintptr_t page)
+{
+	return let_go_alone(w, page) ? 0 : let_go(w, page);
 }

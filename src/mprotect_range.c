@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "faults.h"
@@ -8,9 +9,10 @@
 
 /* Ranges as a whole: how watching begins and ends, marks, and the program's own protection. */
 
+/* What can be written, can be read on every processor: protecting it must not end that. */
 static uint8_t state_of(int prot)
 {
-	return STATE_WATCHED | (prot & PROT_READ ? STATE_READ : 0) |
+	return STATE_WATCHED | (prot & (PROT_READ | PROT_WRITE) ? STATE_READ : 0) |
 	       (prot & PROT_WRITE ? STATE_WRITE : 0) | (prot & PROT_EXEC ? STATE_EXEC : 0);
 }
 
@@ -41,7 +43,7 @@ static int apply(struct ww *w, uintptr_t start, uintptr_t end)
 
 static int change(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
 {
-	size_t before = mp_splits(w, start, end);
+	long before = mp_splits(w, start, end);
 
 	page_states_change(&w->states, start, end, clear, set);
 	w->splits += mp_splits(w, start, end) - before;
@@ -90,7 +92,7 @@ static int may_watch(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	if (context_uses(w, start, end) || faults_stack_in(start, end))
 		return -ENOTSUP;
-	return page_states_reserve(&w->states, w->page_shift, start, end);
+	return page_states_reserve(w, start, end);
 }
 
 int mp_attach(struct ww *w, const struct mapping *m)
@@ -145,8 +147,7 @@ int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
-/* Whether the protection is as we left it. */
-int mp_owns(struct ww *w, const struct mapping *m)
+static bool is_as_we_left_it(const struct ww *w, const struct mapping *m)
 {
 	uintptr_t pos = m->start;
 
@@ -154,23 +155,32 @@ int mp_owns(struct ww *w, const struct mapping *m)
 		uint8_t state;
 
 		pos = same_until(w, pos, m->end, &state);
-		if (mp_prot(state) != m->prot)
-			return 0;
+		if (mp_prot(state) != mp_program_prot(state_of(m->prot)))
+			return false;
 	}
-	return 1;
+	return true;
 }
 
+/* With the lock, as faults change both sides of the comparison. */
 int mp_attached(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	struct maps_walk walk;
 	struct mapping m;
+	sigset_t old;
 	int r;
 
 	maps_walk(&walk, start, end);
+	clients_lock(&old);
 	while ((r = context_next_mapping(w, &walk, &m)) > 0)
-		if (!mp_owns(w, &m))
-			return 0;
-	return r < 0 ? r : 1;
+		if (!is_as_we_left_it(w, &m))
+			break;
+	clients_unlock(&old);
+	return r < 0 ? r : r == 0;
+}
+
+int mp_owns(struct ww *w, const struct mapping *m)
+{
+	return is_as_we_left_it(w, m) ? 1 : mp_attached(w, m->start, m->end);
 }
 
 /*
@@ -179,7 +189,18 @@ int mp_attached(struct ww *w, uintptr_t start, uintptr_t end)
  */
 static void join_later(const struct ww *w, uintptr_t page)
 {
-	sys_madvise(page, w->page_size, MADV_POPULATE_WRITE);
+	struct sys_file memory;
+	char byte;
+
+	if (sys_madvise(page, w->page_size, MADV_POPULATE_WRITE) == 0)
+		return;
+	/* What nobody may write to, nobody else writes to now: the byte stays what it is. */
+	if (page_state(&w->states, page) & STATE_WRITE ||
+	    sys_open(&memory, "/proc/self/mem", O_RDWR) < 0)
+		return;
+	if (sys_pread(memory.fd, &byte, 1, (off_t)page) == 1)
+		sys_pwrite(memory.fd, &byte, 1, (off_t)page);
+	sys_close(&memory);
 }
 
 int mp_arm(struct ww *w, struct range *r, enum mapping_kind kind)
@@ -246,9 +267,5 @@ int mp_protect(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, in
 	/* The states have no place for more. */
 	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
 		return -EINVAL;
-	/* Nobody may write there yet, so nothing is missed. */
-	if (prot & PROT_WRITE && !(page_state(&w->states, start) & STATE_WRITE) &&
-	    sys_mprotect(start, w->page_size, prot) == 0)
-		join_later(w, start);
 	return locked_change(w, start, end, prot_bits & ~bits, bits);
 }

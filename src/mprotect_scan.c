@@ -11,7 +11,7 @@ static const uint8_t access_bits = STATE_WATCHED | STATE_READ | STATE_EXEC;
 static bool next_run(const struct ww *w, uintptr_t start, uintptr_t end,
 		     struct wwk_page_region *run)
 {
-	run->start = page_states_skip(&w->states, start, end, STATE_WRITTEN, 0);
+	run->start = page_states_written(&w->states, start, end);
 	run->end = page_states_skip(&w->states, run->start, end, STATE_WRITTEN, STATE_WRITTEN);
 	run->categories = 0;
 	return run->start < end;
@@ -39,9 +39,9 @@ static size_t collect(struct ww *w, uintptr_t start, uintptr_t end, const struct
 }
 
 /* What the boundary to a page's neighbour changes when the page becomes armed. */
-static size_t edge(const struct ww *w, uintptr_t neighbour)
+static long edge(const struct ww *w, uintptr_t neighbour)
 {
-	return mp_is_armed(page_state(&w->states, neighbour)) ? (size_t)-1 : 1;
+	return mp_is_armed(page_state(&w->states, neighbour)) ? -1 : 1;
 }
 
 static void forget_run(struct ww *w, const struct wwk_page_region *run)
@@ -99,38 +99,41 @@ static int arm_runs(struct ww *w, const struct wwk_page_region *v, size_t n)
 }
 
 /*
- * One run where many at once could not be protected. What is not mapped any more is passed over;
- * what cannot be protected is reported now and again later.
+ * One after another the n runs that could not be protected at once. What is not mapped any more is
+ * passed over, so that one run can become several; what cannot be protected is reported now and
+ * again later. *next comes less far if the room ends.
  */
-static int scan_slowly(struct ww *w, uintptr_t *start, uintptr_t end, struct sink *sink)
+static int scan_slowly(struct ww *w, size_t n, struct sink *sink, uintptr_t *next)
 {
-	struct wwk_page_region run;
+	struct wwk_page_region *v = w->regions, *last = v + n, run;
+	struct mapping m = {0};
 	struct maps_walk walk;
-	struct mapping m;
-	uintptr_t next;
 	sigset_t old;
-	int r;
+	int r = 1;
 
-	if (collect(w, *start, end, sink, &next) == 0) {
-		*start = end;
-		return 0;
+	maps_walk(&walk, v->start, last[-1].end);
+	while (v < last && (r = context_mapping_at(w, &walk, &m, v->start)) > 0) {
+		if (sink_full(sink)) {
+			*next = v->start;
+			return 0;
+		}
+		run = *v;
+		v->start = m.end;
+		if (m.start > run.start)
+			run.start = m.start;
+		if (m.end < run.end)
+			run.end = m.end;
+		else
+			v++;
+		if (run.start >= run.end)
+			continue;
+		clients_lock(&old);
+		arm_runs(w, &run, 1);
+		clients_unlock(&old);
+		if (sink_put(sink, &run, 1, run.start, run.end) < 0)
+			return -EIO;
 	}
-	run = w->regions[0];
-	*start = end;
-	maps_walk(&walk, run.start, end);
-	r = context_next_mapping(w, &walk, &m);
-	if (r <= 0)
-		return r;
-	*start = m.start;
-	if (m.start > run.start)
-		return 0;
-	if (run.end > m.end)
-		run.end = m.end;
-	clients_lock(&old);
-	arm_runs(w, &run, 1);
-	clients_unlock(&old);
-	*start = run.end;
-	return sink_put(sink, &run, 1, run.start, run.end) < 0 ? -EIO : 0;
+	return r < 0 ? r : 0;
 }
 
 static int scan_some(struct ww *w, uintptr_t *start, uintptr_t end, bool reset, struct sink *sink)
@@ -147,8 +150,10 @@ static int scan_some(struct ww *w, uintptr_t *start, uintptr_t end, bool reset, 
 		n = collect(w, *start, end, sink, &next);
 		r = arm_runs(w, w->regions, n);
 		clients_unlock(&old);
-		if (r < 0)
-			return scan_slowly(w, start, end, sink);
+		if (r < 0) {
+			*start = next;
+			return scan_slowly(w, n, sink, start);
+		}
 	}
 	/* The list may be in watched memory: no lock is held now. */
 	if (n && sink_put(sink, w->regions, n, *start, end) < 0)
@@ -165,6 +170,8 @@ int mp_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool 
 	(void)r;
 	if (reset)
 		faults_keep(w);
+	/* Nothing to protect: what is written from here on, the next query reports. */
+	start = page_states_written(&w->states, start, end);
 	while (n == 0 && start < end && !sink_full(sink))
 		n = scan_some(w, &start, end, reset, sink);
 	return n < 0 ? n : start < end;

@@ -5,33 +5,33 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "sys.h"
+#include "context.h"
 
 #define LEAF_PAGES ((size_t)1 << PAGE_STATES_LEAF_SHIFT)
+/* Behind the bytes of a leaf there is one for each block of them: whether any is STATE_WRITTEN. */
+#define BLOCK_PAGES ((size_t)PAGE_STATES_BLOCK)
+#define LEAF_SIZE (LEAF_PAGES + LEAF_PAGES / BLOCK_PAGES)
+#define ONES UINT64_C(0x0101010101010101)
 #define NODE_SIZE ((size_t)1 << PAGE_STATES_NODE_SHIFT)
 #define ROOT_SIZE ((size_t)1 << PAGE_STATES_ROOT_SHIFT)
 
-static int map_zero(void **out, size_t size)
-{
-	return sys_mmap(out, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
-}
-
 /* A handler may be looking while a table grows. */
-static int make_leaf(struct page_states *t, size_t leaf)
+static int make_leaf(struct ww *w, size_t leaf)
 {
+	struct page_states *t = &w->states;
 	uint8_t ***node = &t->root[leaf >> PAGE_STATES_NODE_SHIFT], **slot;
 	void *p;
 	int r = 0;
 
 	if (!*node) {
-		r = map_zero(&p, NODE_SIZE * sizeof(**node));
+		r = context_map(w, &p, NODE_SIZE * sizeof(**node));
 		if (r < 0)
 			return r;
 		__atomic_store_n(node, p, __ATOMIC_RELEASE);
 	}
 	slot = &(*node)[leaf & (NODE_SIZE - 1)];
 	if (!*slot) {
-		r = map_zero(&p, LEAF_PAGES);
+		r = context_map(w, &p, LEAF_SIZE);
 		if (r == 0)
 			__atomic_store_n(slot, p, __ATOMIC_RELEASE);
 	}
@@ -43,14 +43,14 @@ static size_t leaf_of(const struct page_states *t, uintptr_t addr)
 	return addr >> t->page_shift >> PAGE_STATES_LEAF_SHIFT;
 }
 
-int page_states_reserve(struct page_states *t, unsigned page_shift, uintptr_t start,
-			uintptr_t end)
+int page_states_reserve(struct ww *w, uintptr_t start, uintptr_t end)
 {
+	struct page_states *t = &w->states;
 	size_t leaf, last;
 	int r = 0;
 
 	if (!t->root)
-		t->page_shift = page_shift;
+		t->page_shift = w->page_shift;
 	leaf = leaf_of(t, start);
 	last = leaf_of(t, end - 1);
 	if (last >> PAGE_STATES_NODE_SHIFT >= ROOT_SIZE)
@@ -58,12 +58,12 @@ int page_states_reserve(struct page_states *t, unsigned page_shift, uintptr_t st
 	if (!t->root) {
 		void *p;
 
-		r = map_zero(&p, ROOT_SIZE * sizeof(*t->root));
+		r = context_map(w, &p, ROOT_SIZE * sizeof(*t->root));
 		if (r == 0)
 			__atomic_store_n(&t->root, p, __ATOMIC_RELEASE);
 	}
 	for (; r == 0 && leaf <= last; leaf++)
-		r = make_leaf(t, leaf);
+		r = make_leaf(w, leaf);
 	return r;
 }
 
@@ -74,13 +74,32 @@ void page_states_free(struct page_states *t)
 
 		for (size_t k = 0; node && k < NODE_SIZE; k++)
 			if (node[k])
-				sys_munmap(node[k], LEAF_PAGES);
+				sys_munmap(node[k], LEAF_SIZE);
 		if (node)
 			sys_munmap(node, NODE_SIZE * sizeof(*node));
 	}
 	if (t->root)
 		sys_munmap(t->root, ROOT_SIZE * sizeof(*t->root));
 	t->root = NULL;
+}
+
+static bool meets(uintptr_t start, uintptr_t end, const void *at, size_t size)
+{
+	return at && start < (uintptr_t)at + size && (uintptr_t)at < end;
+}
+
+bool page_states_use(const struct page_states *t, uintptr_t start, uintptr_t end)
+{
+	bool found = meets(start, end, t->root, ROOT_SIZE * sizeof(*t->root));
+
+	for (size_t i = 0; !found && t->root && i < ROOT_SIZE; i++) {
+		uint8_t **node = t->root[i];
+
+		found = meets(start, end, node, NODE_SIZE * sizeof(*node));
+		for (size_t k = 0; !found && node && k < NODE_SIZE; k++)
+			found = meets(start, end, node[k], LEAF_SIZE);
+	}
+	return found;
 }
 
 uintptr_t page_states_end(const struct page_states *t)
@@ -113,18 +132,45 @@ uint8_t page_state(const struct page_states *t, uintptr_t addr)
 	return p ? __atomic_load_n(p, __ATOMIC_ACQUIRE) : 0;
 }
 
+static bool any_written(const uint8_t *p)
+{
+	uint64_t word, all = 0;
+
+	for (size_t i = 0; i < BLOCK_PAGES; i += 8) {
+		memcpy(&word, p + i, 8);
+		all |= word;
+	}
+	return all & STATE_WRITTEN * ONES;
+}
+
+/* A reader without the lock must not see the byte of a block before the block's own. */
+static void change_leaf(uint8_t *leaf, size_t first, size_t end, uint8_t clear, uint8_t set)
+{
+	uint8_t *blocks = leaf + LEAF_PAGES;
+
+	if (set & STATE_WRITTEN)
+		for (size_t b = first / BLOCK_PAGES; b <= (end - 1) / BLOCK_PAGES; b++)
+			__atomic_store_n(&blocks[b], 1, __ATOMIC_RELEASE);
+	for (size_t i = first; i < end; i++)
+		__atomic_store_n(&leaf[i], (uint8_t)((leaf[i] & ~clear) | set), __ATOMIC_RELEASE);
+	if (clear & ~set & STATE_WRITTEN)
+		for (size_t b = first / BLOCK_PAGES; b <= (end - 1) / BLOCK_PAGES; b++)
+			if (blocks[b] && !any_written(leaf + b * BLOCK_PAGES))
+				__atomic_store_n(&blocks[b], 0, __ATOMIC_RELEASE);
+}
+
 void page_states_change(struct page_states *t, uintptr_t start, uintptr_t end, uint8_t clear,
 			uint8_t set)
 {
 	while (start < end) {
 		size_t pages = (end - start) >> t->page_shift, count;
 		uint8_t *p = page_states_at(t, start, &count);
+		size_t first = LEAF_PAGES - count;
 
 		if (count > pages)
 			count = pages;
-		for (size_t i = 0; p && i < count; i++)
-			__atomic_store_n(&p[i], (uint8_t)((p[i] & ~clear) | set),
-					 __ATOMIC_RELEASE);
+		if (p)
+			change_leaf(p - first, first, first + count, clear, set);
 		start += count << t->page_shift;
 	}
 }
@@ -137,7 +183,7 @@ static void trim(struct page_states *t, size_t leaf)
 	if (!bytes || bytes[0] || memcmp(bytes, bytes + 1, LEAF_PAGES - 1) != 0)
 		return;
 	__atomic_store_n(slot, NULL, __ATOMIC_RELEASE);
-	sys_munmap(bytes, LEAF_PAGES);
+	sys_munmap(bytes, LEAF_SIZE);
 }
 
 void page_states_clear(struct page_states *t, uintptr_t start, uintptr_t end)
@@ -147,28 +193,27 @@ void page_states_clear(struct page_states *t, uintptr_t start, uintptr_t end)
 		trim(t, leaf);
 }
 
-/* How many of the n bytes have, masked, this value; or have not, for equal == false. */
-static size_t run_of(const uint8_t *p, size_t n, uint8_t mask, uint8_t value, bool equal)
+/* How many of the n bytes have, masked, this value. */
+static size_t run_of(const uint8_t *p, size_t n, uint8_t mask, uint8_t value)
 {
-	const uint64_t ones = UINT64_C(0x0101010101010101);
 	size_t i = 0;
 
-	/* What long runs mostly are, eight at a time: all of them equal. */
-	while (equal && i + 8 <= n) {
+	/* Runs are mostly long: eight at a time. */
+	while (i + 8 <= n) {
 		uint64_t word;
 
 		memcpy(&word, p + i, 8);
-		if ((word & mask * ones) != value * ones)
+		if ((word & mask * ONES) != value * ONES)
 			break;
 		i += 8;
 	}
-	while (i < n && ((__atomic_load_n(&p[i], __ATOMIC_ACQUIRE) & mask) == value) == equal)
+	while (i < n && (__atomic_load_n(&p[i], __ATOMIC_ACQUIRE) & mask) == value)
 		i++;
 	return i;
 }
 
-static uintptr_t walk(const struct page_states *t, uintptr_t start, uintptr_t end, uint8_t mask,
-		      uint8_t value, bool equal)
+uintptr_t page_states_skip(const struct page_states *t, uintptr_t start, uintptr_t end,
+			   uint8_t mask, uint8_t value)
 {
 	while (start < end) {
 		size_t pages = (end - start) >> t->page_shift, count, n;
@@ -177,9 +222,9 @@ static uintptr_t walk(const struct page_states *t, uintptr_t start, uintptr_t en
 		if (count > pages)
 			count = pages;
 		if (p)
-			n = run_of(p, count, mask, value, equal);
+			n = run_of(p, count, mask, value);
 		else
-			n = (value == 0) == equal ? count : 0;
+			n = value == 0 ? count : 0;
 		start += n << t->page_shift;
 		if (n < count)
 			break;
@@ -187,14 +232,54 @@ static uintptr_t walk(const struct page_states *t, uintptr_t start, uintptr_t en
 	return start;
 }
 
-uintptr_t page_states_find(const struct page_states *t, uintptr_t start, uintptr_t end,
-			   uint8_t mask, uint8_t value)
+/* Behind the blocks without written pages, from block to last. */
+static size_t skip_blocks(const uint8_t *blocks, size_t block, size_t last)
 {
-	return walk(t, start, end, mask, value, false);
+	uint64_t word;
+
+	for (; block + 8 <= last; block += 8) {
+		memcpy(&word, blocks + block, 8);
+		if (word)
+			break;
+	}
+	while (block < last && !__atomic_load_n(&blocks[block], __ATOMIC_ACQUIRE))
+		block++;
+	return block;
 }
 
-uintptr_t page_states_skip(const struct page_states *t, uintptr_t start, uintptr_t end,
-			   uint8_t mask, uint8_t value)
+static size_t written_in_leaf(const uint8_t *leaf, size_t first, size_t end)
 {
-	return walk(t, start, end, mask, value, true);
+	while (first < end) {
+		size_t block = skip_blocks(leaf + LEAF_PAGES, first / BLOCK_PAGES,
+					   (end - 1) / BLOCK_PAGES + 1);
+		size_t stop = (block + 1) * BLOCK_PAGES;
+
+		if (first < block * BLOCK_PAGES)
+			first = block * BLOCK_PAGES;
+		if (stop > end)
+			stop = end;
+		if (first >= end)
+			break;
+		first += run_of(leaf + first, stop - first, STATE_WRITTEN, 0);
+		if (first < stop)
+			return first;
+	}
+	return end;
+}
+
+uintptr_t page_states_written(const struct page_states *t, uintptr_t start, uintptr_t end)
+{
+	while (start < end) {
+		size_t pages = (end - start) >> t->page_shift, count;
+		const uint8_t *p = page_states_at(t, start, &count);
+		size_t first = LEAF_PAGES - count, n;
+
+		if (count > pages)
+			count = pages;
+		n = p ? written_in_leaf(p - first, first, first + count) - first : count;
+		start += n << t->page_shift;
+		if (n < count)
+			break;
+	}
+	return start;
 }

@@ -9,10 +9,12 @@
  * Leaves are made in advance, so that bytes never move while any of them is in use.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define PAGE_STATES_LEAF_SHIFT 15
+#define PAGE_STATES_BLOCK 64
 #define PAGE_STATES_NODE_SHIFT 10
 #define PAGE_STATES_ROOT_SHIFT 12
 
@@ -37,17 +39,35 @@ struct page_states {
 	uint8_t ***root;
 };
 
-/* The first call on a table sets it up. -ENOMEM; -ENOTSUP: an address that is too high. */
-int page_states_reserve(struct page_states *t, unsigned page_shift, uintptr_t start,
-			uintptr_t end);
+struct ww;
+
+/* Makes room for [start, end) in w->states. -ENOMEM; -ENOTSUP: an address that is too high. */
+int page_states_reserve(struct ww *w, uintptr_t start, uintptr_t end);
 void page_states_free(struct page_states *t);
 
+/* Whether any of [start, end) is memory of the table itself. */
+bool page_states_use(const struct page_states *t, uintptr_t start, uintptr_t end);
 /* Behind every address that can be in the table. */
 uintptr_t page_states_end(const struct page_states *t);
 
 /* The byte of the page at addr, with *count bytes of the pages behind it; NULL: none of them is
  * watched. */
 uint8_t *page_states_at(const struct page_states *t, uintptr_t addr, size_t *count);
+
+/* Whether, by that count, a neighbour's byte may lie elsewhere. */
+static inline bool page_states_at_edge(size_t count)
+{
+	return count == 1 || count == (size_t)1 << PAGE_STATES_LEAF_SHIFT;
+}
+
+/* Makes the page STATE_WRITTEN that page_states_at() found: what page_states_change() does. */
+static inline void page_states_note_write(uint8_t *p, size_t count)
+{
+	size_t n = ((size_t)1 << PAGE_STATES_LEAF_SHIFT) - count;
+
+	__atomic_store_n(p + count + n / PAGE_STATES_BLOCK, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(p, (uint8_t)(*p | STATE_WRITTEN), __ATOMIC_RELEASE);
+}
 
 /* 0 if the page is not watched. */
 uint8_t page_state(const struct page_states *t, uintptr_t addr);
@@ -59,10 +79,9 @@ void page_states_change(struct page_states *t, uintptr_t start, uintptr_t end, u
 /* Clears all of them, and gives back leaves in which nothing is watched any more. */
 void page_states_clear(struct page_states *t, uintptr_t start, uintptr_t end);
 
-/* Where in [start, end) the first page is whose byte, masked, is value; end if there is none. */
-uintptr_t page_states_find(const struct page_states *t, uintptr_t start, uintptr_t end,
-			   uint8_t mask, uint8_t value);
-/* The same for the first one whose masked byte is something else. */
+/* Where in [start, end) the first STATE_WRITTEN page is; end if there is none. */
+uintptr_t page_states_written(const struct page_states *t, uintptr_t start, uintptr_t end);
+/* Where the first page is whose byte, masked, is not value. */
 uintptr_t page_states_skip(const struct page_states *t, uintptr_t start, uintptr_t end,
 			   uint8_t mask, uint8_t value);
 

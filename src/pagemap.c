@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 
 #include "context.h"
 
@@ -26,8 +25,7 @@ int pagemap_open(struct ww *w, const char **why)
 int pagemap_make_words(struct ww *w)
 {
 	void *p;
-	int r = sys_mmap(&p, PM_WORDS * sizeof(*w->words), PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS);
+	int r = context_map(w, &p, PM_WORDS * sizeof(*w->words));
 
 	if (r == 0)
 		w->words = p;

@@ -102,10 +102,26 @@ ssize_t sys_write(int fd, const void *buffer, size_t size)
 	return negative_errno(syscall(SYS_write, fd, buffer, size));
 }
 
-int sys_eventfd(struct sys_file *file)
+ssize_t sys_pwrite(int fd, const void *buffer, size_t size, off_t offset)
 {
-	return sys_adopt(file, (int)negative_errno(syscall(SYS_eventfd2, 0,
-							   O_CLOEXEC | O_NONBLOCK)));
+	return negative_errno(syscall(SYS_pwrite64, fd, buffer, size, offset));
+}
+
+int sys_pipe(struct sys_file *readable, struct sys_file *writable)
+{
+	int fds[2], r = (int)negative_errno(syscall(SYS_pipe2, fds, O_CLOEXEC | O_NONBLOCK));
+
+	*readable = *writable = SYS_NO_FILE;
+	if (r < 0)
+		return r;
+	r = sys_adopt(readable, fds[0]);
+	if (r < 0)
+		raw_close(fds[1]);
+	else
+		r = sys_adopt(writable, fds[1]);
+	if (r < 0)
+		sys_close(readable);
+	return r;
 }
 
 int sys_poll(int a, int b, int timeout_ms)
@@ -164,15 +180,15 @@ int sys_sigaction(int number, const struct sigaction *action, struct sigaction *
 
 void sys_block_signals(sigset_t *old)
 {
-	sigset_t all;
+	const uint64_t all = ~UINT64_C(0);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, old);
+	sigemptyset(old);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, sizeof(all));
 }
 
 void sys_restore_signals(const sigset_t *old)
 {
-	pthread_sigmask(SIG_SETMASK, old, NULL);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, old, NULL, sizeof(uint64_t));
 }
 
 int sys_thread_start(pthread_t *thread, void *stack, size_t size, void *(*run)(void *),
@@ -221,5 +237,12 @@ int sys_kernel_release(char *release, size_t size)
 
 size_t sys_page_size(void)
 {
-	return (size_t)sysconf(_SC_PAGESIZE);
+	static size_t size;
+	size_t known = __atomic_load_n(&size, __ATOMIC_RELAXED);
+
+	if (!known) {
+		known = (size_t)sysconf(_SC_PAGESIZE);
+		__atomic_store_n(&size, known, __ATOMIC_RELAXED);
+	}
+	return known;
 }

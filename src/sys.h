@@ -36,9 +36,11 @@ ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset);
 
 ssize_t sys_read(int fd, void *buffer, size_t size);
 ssize_t sys_write(int fd, const void *buffer, size_t size);
-int sys_eventfd(struct sys_file *file);
-/* Waits until one of two descriptors is readable, or for so long. */
+int sys_pipe(struct sys_file *readable, struct sys_file *writable);
+/* Waits until one of two descriptors is readable, or for so long; below 0: there is none. */
 int sys_poll(int a, int b, int timeout_ms);
+
+ssize_t sys_pwrite(int fd, const void *buffer, size_t size, off_t offset);
 
 int sys_mmap(void **out, size_t len, int prot, int flags);
 void sys_munmap(void *addr, size_t len);
@@ -48,7 +50,10 @@ int sys_mprotect(uintptr_t addr, size_t len, int prot);
 int sys_mremap(uintptr_t addr, size_t len, void **out);
 
 int sys_sigaction(int number, const struct sigaction *action, struct sigaction *old);
-/* Blocks every signal, and puts things back as they were. Neither can fail. */
+/*
+ * Blocks every signal, also those by which the C library cancels threads, which would leave our
+ * locks held, and puts things back as they were. Neither can fail.
+ */
 void sys_block_signals(sigset_t *old);
 void sys_restore_signals(const sigset_t *old);
 /* A thread that never runs a signal handler, on this stack if that is large enough for what the

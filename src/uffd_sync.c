@@ -154,7 +154,8 @@ int uffd_sync_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end
  */
 static int release_raced(struct ww *w, const struct mapping *m)
 {
-	const uint64_t mask = PM_PRESENT | (must_fill(w, m->kind) ? PM_EXCLUSIVE : 0);
+	const bool filled = must_fill(w, m->kind);
+	const uint64_t mask = PM_PRESENT | (filled ? PM_EXCLUSIVE : 0);
 	uintptr_t start = m->start, end = m->end;
 
 	while (start < end) {
@@ -165,7 +166,8 @@ static int release_raced(struct ww *w, const struct mapping *m)
 		for (size_t i = 0; n == 0 && i < (stop - start) >> w->page_shift; i++) {
 			uintptr_t page = start + (i << w->page_shift);
 
-			if ((w->words[i] & mask) == mask)
+			/* What was filled is a zero page, and those are not swapped. */
+			if ((w->words[i] & mask) == mask || (filled && w->words[i] & PM_SWAPPED))
 				n = uffd_unprotect(w, page, page + w->page_size);
 		}
 		if (n < 0)
@@ -222,75 +224,117 @@ static bool next_run(const struct ww *w, uintptr_t base, uintptr_t pos, uintptr_
 	return begin < last;
 }
 
+/**
+ * struct scan - one query
+ * @walk, @m: the mappings of the range, and the one that was come to
+ */
+struct scan {
+	struct ww *w;
+	struct sink *sink;
+	bool reset;
+	struct maps_walk walk;
+	struct mapping m;
+};
+
+/* Whoever only looks has to ask whether a mapping is still ours; a reset finds it out. */
+static int come_to(struct scan *s, uintptr_t pos)
+{
+	bool known = s->m.end > pos;
+	int r = context_mapping_at(s->w, &s->walk, &s->m, pos);
+
+	if (r <= 0 || known || s->reset)
+		return r;
+	r = uffd_sync_owns(s->w, &s->m);
+	return r == 0 ? -ESTALE : r;
+}
+
 /*
  * Reports [start, *end), which is mapped, as far as there is room. Sets *end to where it came. With
  * empty, some of it is not there.
  */
-static int take(struct ww *w, uintptr_t start, uintptr_t *end, bool empty, bool reset,
-		struct sink *sink)
+static int take(struct scan *s, uintptr_t start, uintptr_t *end, bool empty)
 {
-	size_t room = sink_room_pages(sink);
+	size_t room = sink_room_pages(s->sink);
 	struct wwk_page_region region;
-	int n;
+	struct ww *w = s->w;
+	int n = 0;
 
 	if ((*end - start) >> w->page_shift > room)
 		*end = start + (room << w->page_shift);
-	if (start == *end || sink_full(sink))
-		return 0;
-	if (reset && empty)
+	if (s->reset && empty && must_fill(w, s->m.kind))
 		sys_madvise(start, *end - start, MADV_POPULATE_READ);
-	/* Un-protecting what is not protected finds out what is not registered any more. */
-	n = reset ? protect(w, start, *end) : uffd_unprotect(w, start, *end);
+	if (s->reset)
+		n = protect(w, start, *end);
 	if (n < 0)
 		return n;
 	region = (struct wwk_page_region){.start = start, .end = *end};
-	return sink_put(sink, &region, 1, start, *end) < 0 ? -EIO : 0;
+	return sink_put(s->sink, &region, 1, start, *end) < 0 ? -EIO : 0;
 }
 
-static int take_run(struct ww *w, const struct run *run, bool reset, struct sink *sink,
-		    uintptr_t *done)
+/* Sets *done to where it came; nothing is reported where nothing is mapped. */
+static int take_run(struct scan *s, const struct run *run, uintptr_t *done)
 {
-	struct maps_walk walk;
-	struct mapping m;
-	int n;
+	uintptr_t pos = run->start;
 
-	*done = run->end;
-	if (!run->empty)
-		return take(w, run->start, done, false, reset, sink);
-	maps_walk(&walk, run->start, run->end);
-	while ((n = context_next_mapping(w, &walk, &m)) > 0) {
-		*done = m.end;
-		n = take(w, m.start, done, must_fill(w, m.kind), reset, sink);
-		if (n < 0 || *done < m.end || sink_full(sink))
-			return n;
+	while (pos < run->end && !sink_full(s->sink)) {
+		uintptr_t end = run->end;
+		int r = come_to(s, pos);
+
+		if (r < 0)
+			return r;
+		if (r == 0 || s->m.start >= run->end) {
+			pos = run->end;
+			break;
+		}
+		if (s->m.start > pos)
+			pos = s->m.start;
+		if (s->m.end < end)
+			end = s->m.end;
+		r = take(s, pos, &end, run->empty);
+		if (r < 0)
+			return r;
+		pos = end;
 	}
-	*done = run->end;
-	return n;
+	*done = pos;
+	return 0;
+}
+
+/* Reports what w->words tells about [*start, stop), and sets *start to where that came. */
+static int take_words(struct scan *s, uintptr_t *start, uintptr_t stop)
+{
+	uintptr_t pos = *start;
+	struct run run;
+
+	while (!sink_full(s->sink) && next_run(s->w, *start, pos, stop, &run)) {
+		int r = take_run(s, &run, &pos);
+
+		if (r < 0)
+			return r;
+	}
+	*start = sink_full(s->sink) ? pos : stop;
+	return 0;
 }
 
 int uffd_sync_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
 		   struct sink *sink)
 {
-	int owned = w->stale_bits ? uffd_sync_attached(w, start, end) : 1;
+	int n = w->stale_bits ? uffd_sync_attached(w, start, end) : 1;
+	struct scan s = {.w = w, .sink = sink, .reset = reset};
 
 	(void)r;
 	/* Protection that nobody watches hides writes. */
-	if (owned <= 0)
-		return owned == 0 ? -ESTALE : owned;
+	if (n <= 0)
+		return n == 0 ? -ESTALE : n;
+	maps_walk(&s.walk, start, end);
 	while (start < end && !sink_full(sink)) {
-		uintptr_t most = start + (PM_WORDS << w->page_shift), pos = start;
+		uintptr_t most = start + (PM_WORDS << w->page_shift);
 		uintptr_t stop = most < end ? most : end;
-		struct run run;
-		int n = pagemap_read(w, start, stop, w->words);
 
+		n = pagemap_read(w, start, stop, w->words);
+		if (n == 0)
+			n = take_words(&s, &start, stop);
 		if (n < 0)
 			return n;
-		while (!sink_full(sink) && next_run(w, start, pos, stop, &run)) {
-			n = take_run(w, &run, reset, sink, &pos);
-			if (n < 0)
-				return n;
-		}
-		start = sink_full(sink) ? pos : stop;
 	}
 	return start < end;
 }

@@ -36,7 +36,10 @@
  *   mprotect       anywhere. A handler of SIGSEGV, system calls as above. The program changes the
  *                  protection of watched memory by ww_protect() only, and calls ww_watch() for what
  *                  it mapped in the place of watched memory before it writes there: no query can
- *                  find that out here, and there is no -ESTALE. %WW_DISCARDS is refused.
+ *                  find that out here, there is no -ESTALE, what is read-only then looks as if
+ *                  it had been there before, and without %WW_RESET pages may be reported that are
+ *                  not mapped any more. Writes by ptrace(2) and /proc/self/mem are not seen.
+ *                  %WW_DISCARDS is refused.
  *   soft-dirty     by name, or with %WW_WRITERS_STOPPED. Each reset clears the bit of the whole
  *                  process, also for other tools that use it. Memory is given MADV_NOHUGEPAGE.
  *                  There is no -ESTALE, and %WW_DISCARDS is refused.
@@ -222,13 +225,15 @@ struct ww_info {
  * @options: what is wanted; NULL for the defaults
  *
  * Tries the backends in their order, each by really watching a few scratch pages, and takes the
- * first that works and has what @options require. Uses up to four descriptors, close-on-exec and
- * never 0, 1 or 2, and about 120 KiB of memory; with a backend that has a signal handler, a byte
- * more for each page that is watched.
+ * first that works and has what @options require. Uses up to five descriptors, close-on-exec and
+ * never 0, 1 or 2, and about 200 KiB of memory; uffd with a thread the stack of that, and backends
+ * that keep a state of their own, all but the first two, a byte for each page that is watched.
  *
  * A signal handler that was there before is called for what is no fault of ours, with SIGSEGV and
- * SIGBUS not blocked, so that it may write to watched memory. One that the program installs later
- * takes our place: ww_watch() and resets put ours on top again, and pass on to it.
+ * SIGBUS not blocked, so that it may write to watched memory, and on the alternate stack if there
+ * is one. One that the program installs later takes our place: ww_watch() and resets put ours on top
+ * again, up to seven times, and pass on to it. A program that puts back what it found before its own
+ * must not find ours.
  *
  * Ownership: the caller frees the context with ww_free().
  * Return: 0, or
