@@ -147,15 +147,18 @@ int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
+/* What counts as written may still be protected, where un-protecting it failed. */
 static bool is_as_we_left_it(const struct ww *w, const struct mapping *m)
 {
+	int prot = mp_program_prot(state_of(m->prot));
 	uintptr_t pos = m->start;
 
 	while (pos < m->end) {
 		uint8_t state;
 
 		pos = same_until(w, pos, m->end, &state);
-		if (mp_prot(state) != mp_program_prot(state_of(m->prot)))
+		if (mp_prot(state) != prot &&
+		    (!(state & STATE_WRITTEN) || (mp_prot(state) & ~PROT_WRITE) != prot))
 			return false;
 	}
 	return true;
