@@ -167,33 +167,58 @@ static int sd_discard(struct ww *w, struct range *r, const struct mapping *m)
 	return n;
 }
 
-/* Reports the mapped part of the pages of [start, *end), and sets *end to where that came. */
-static int report(struct ww *w, uintptr_t start, uintptr_t *end, bool reset, struct sink *sink)
-{
-	const uintptr_t stop = *end;
+/**
+ * struct scan - one query
+ * @walk, @m: the mappings of the range, and the one that was come to
+ * @n:        how many of w->regions are filled
+ */
+struct scan {
+	struct ww *w;
+	const struct sink *sink;
 	struct maps_walk walk;
 	struct mapping m;
-	int r;
+	size_t n;
+};
 
-	maps_walk(&walk, start, stop);
-	while (!sink_full(sink) && (r = context_next_mapping(w, &walk, &m)) != 0) {
-		size_t room = sink_room_pages(sink);
-		struct wwk_page_region region;
+/* Fills w->regions with written pages that are mapped, as far as there is room; *start moves on. */
+static int collect(struct scan *s, uintptr_t *start, uintptr_t end)
+{
+	size_t pages = sink_room_pages(s->sink), runs = sink_room_runs(s->sink);
+	struct ww *w = s->w;
+
+	s->n = 0;
+	while (*start < end && pages && s->n < runs && s->n < WW_REGIONS) {
+		uintptr_t first = page_states_written(&w->states, *start, end);
+		uintptr_t stop = page_states_skip(&w->states, first, end, STATE_WRITTEN,
+						  STATE_WRITTEN);
+		int r = first < end ? context_mapping_at(w, &s->walk, &s->m, first) : 0;
 
 		if (r < 0)
 			return r;
-		if ((m.end - m.start) >> w->page_shift > room)
-			m.end = m.start + (room << w->page_shift);
-		if (reset)
-			set_states(w, m.start, m.end, STATE_WRITTEN, 0);
-		region = (struct wwk_page_region){.start = m.start, .end = m.end};
-		if (sink_put(sink, &region, 1, m.start, m.end) < 0)
-			return -EIO;
-		*end = m.end;
+		*start = r == 0 ? end : stop;
+		if (r == 0 || s->m.start >= stop)
+			continue;
+		if (s->m.start > first)
+			first = s->m.start;
+		if (s->m.end < stop)
+			stop = s->m.end;
+		if ((stop - first) >> w->page_shift > pages)
+			stop = first + (pages << w->page_shift);
+		pages -= (stop - first) >> w->page_shift;
+		w->regions[s->n++] = (struct wwk_page_region){.start = first, .end = stop};
+		*start = stop;
 	}
-	if (!sink_full(sink))
-		*end = stop;
 	return 0;
+}
+
+static void forget(struct ww *w, const struct wwk_page_region *v, size_t n)
+{
+	sigset_t old;
+
+	clients_lock(&old);
+	for (size_t i = 0; i < n; i++)
+		page_states_change(&w->states, v[i].start, v[i].end, STATE_WRITTEN, 0);
+	clients_unlock(&old);
 }
 
 static bool any_dirty(const struct ww *w, size_t n)
@@ -236,15 +261,19 @@ static int learn(struct ww *w, uintptr_t start, uintptr_t end, bool reset)
 static int sd_scan(struct ww *w, struct range *range, uintptr_t start, uintptr_t end, bool reset,
 		   struct sink *sink)
 {
+	struct scan s = {.w = w, .sink = sink};
 	int r = learn(w, start, end, reset);
 
 	(void)range;
+	maps_walk(&s.walk, start, end);
 	while (r == 0 && start < end && !sink_full(sink)) {
-		uintptr_t first = page_states_skip(&w->states, start, end, STATE_WRITTEN, 0);
-
-		start = page_states_skip(&w->states, first, end, STATE_WRITTEN, STATE_WRITTEN);
-		if (first < start)
-			r = report(w, first, &start, reset, sink);
+		r = collect(&s, &start, end);
+		if (r < 0 || s.n == 0)
+			break;
+		if (reset)
+			forget(w, w->regions, s.n);
+		if (sink_put(sink, w->regions, s.n, w->regions[0].start, end) < 0)
+			return -EIO;
 	}
 	return r < 0 ? r : start < end;
 }
