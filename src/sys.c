@@ -195,10 +195,12 @@ int sys_thread_start(pthread_t *thread, void *stack, size_t size, void *(*run)(v
 		     void *arg)
 {
 	pthread_attr_t attr;
-	sigset_t old;
+	sigset_t all, old;
 	int error;
 
-	sys_block_signals(&old);
+	/* But not those by which setuid(2) reaches every thread, and waits for it. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_attr_init(&attr);
 	error = pthread_attr_setstack(&attr, stack, size);
 	if (!error)
@@ -206,7 +208,7 @@ int sys_thread_start(pthread_t *thread, void *stack, size_t size, void *(*run)(v
 	if (error == EINVAL)
 		error = pthread_create(thread, NULL, run, arg);
 	pthread_attr_destroy(&attr);
-	sys_restore_signals(&old);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return -error;
 }
 

@@ -1,18 +1,28 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Runs the demo and all tests on other kernels, in virtual machines: tools/kernels.sh [PATTERN...]
+# Runs the tests on other kernels, in virtual machines, and on the one that is here:
 #
-# A pattern is an extended regular expression for whole names of Debian's kernel packages. Of the
-# packages that match, the oldest and the newest are booted, each with transparent huge pages and
-# without. Kernels before 6.8.10 have to be refused by the library; there only the demo is run.
+#   tools/kernels.sh [OPTION...] [KERNEL[:THP]...]
 #
-# Prints a line for each program and adds everything up in the last line; the exit status is 0 if
-# nothing failed. Packages, logs and a build of its own are kept in build-kernels/. Needs apt, kmod,
-# qemu-system-x86, busybox-static, cpio and e2fsprogs, but neither root nor KVM; installs nothing.
+# KERNEL is 6.1, 6.12 (Debian's newest of that series), 6.12-oldest, or own, the kernel that is
+# here; THP says whether the kernel gives out huge pages, always or never. By default all are run
+# but the oldest, two at a time. What is run in each is a table below.
 #
-# WW_OPS and WW_SECONDS size the tests (the machines are emulated, and slow), KERNELS_TIMEOUT is how
-# many seconds a machine may take, KERNELS_ONLY an extended regular expression for test programs.
+#   --tap         TAP, for one machine; without it a line for each program, and in the last line
+#                 everything added up
+#   --build DIR   where the programs are built; without it they are built in build-kernels/build
+#   --work DIR    where packages and logs are kept; without it build-kernels/
+#   --only REGEX  only the lines of the plan whose name it matches
+#   --programs REGEX  only the programs whose whole name it matches
+#   --plan        only prints what would be run
+#   --results     only prints the results of the last run, as tables for the README
+#
+# The exit status is 0 if nothing failed; under --tap the rows tell. Needs apt, kmod, python3,
+# busybox-static, qemu-system-x86, cpio and e2fsprogs, but neither root nor KVM; installs nothing.
+#
+# WW_OPS, in place of the table's, and WW_SECONDS size the tests: the machines are emulated, and
+# slow. KERNELS_LIMIT is how many seconds a machine may take.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -20,259 +30,228 @@ exec </dev/null
 export LC_ALL=C.UTF-8
 PATH=$PATH:/usr/sbin:/sbin
 
-work=$PWD/build-kernels
-build=$work/build
-timeout=${KERNELS_TIMEOUT:-300}
-only=${KERNELS_ONLY:-.*}
-# What a cloud kernel has as modules and the machine needs: a disk to swap to and read files from.
-modules='virtio_pci virtio_blk ext4 crc32c_generic'
-bad_news='WARNING:|BUG:|Oops|Kernel panic|general protection fault|UBSAN|blocked for more than'
-bad_news+='|rcu.*stall'
-machine=
-trap '[[ -z $machine ]] || kill "$machine"' EXIT
-trap 'exit 130' HUP INT TERM
-total_passed=0 total_failed=0 total_skipped=0
+# What is run: on each kernel of the first column, with huge pages as in the second, as which user,
+# with userfaultfd allowed or denied, with enough memory or under pressure with a swap, on how many
+# processors, and with how many operations in each random test; "auto=x" is the automatic choice,
+# which has to be x, and anything else is forced. The suites are those of tests/meson.build, with a
+# + the tests in them that are for no backend in particular. The kernel that is here has
+# whatever it has: what cannot be used there is skipped. One processor is for what wakes a thread
+# for every fault, which takes milliseconds between two emulated ones.
+most=backends,demo,badinput,conformance,oracle,winapi,stress
+once=unit+,support+,abi+
+plain=$once,kernel+,pitfalls,pitfalls+
+swap=backends,conformance,oracle,stress
+read -r -d '' table <<EOF
+# kernels     thp           user  uffd     memory  cpus  ops    backend            suites
+6.12,own      always,never  root  allowed  roomy   2     20000  auto=pagemap-scan  $most,$plain
+6.12,own      always,never  user  allowed  roomy   2     20000  auto=pagemap-scan  $most
+6.1           always,never  root  allowed  roomy   1     5000   auto=uffd-thread   $most,pitfalls,$once
+6.12,own      always,never  root  allowed  roomy   1     5000   uffd-thread        $most
+6.1,own       always        root  allowed  roomy   2     5000   uffd-thread        stress
+6.1           always,never  user  allowed  roomy   2     5000   auto=uffd-sigbus   $most,pitfalls
+6.12,own      always,never  user  allowed  roomy   2     5000   uffd-sigbus        $most
+all           always        root  denied   roomy   2     3000   auto=mprotect      backends,demo
+6.1,own       always,never  user  denied   roomy   2     3000   auto=mprotect      $most,pitfalls
+6.12          always,never  user  denied   roomy   2     3000   auto=mprotect      $most
+all           always,never  user  allowed  roomy   2     3000   soft-dirty         $most
+6.12          always        user  allowed  swap    2     20000  auto=pagemap-scan  $swap
+6.1,6.12      always        root  allowed  swap    1     5000   uffd-thread        $swap
+6.1,6.12      always        user  allowed  swap    2     5000   uffd-sigbus        $swap
+6.1,6.12      always        user  denied   swap    2     3000   auto=mprotect      $swap
+6.1,6.12      always        user  allowed  swap    2     3000   soft-dirty         $swap
+EOF
+machines='6.12:always 6.1:always 6.12:never 6.1:never own:always own:never'
+export WW_SECONDS=${WW_SECONDS:-4}
 
-die() {
+tools=$PWD/tools/kernels
+work=$PWD/build-kernels
+build=
+tap=
+only=.
+programs='.*'
+machine_limit=${KERNELS_LIMIT:-1200}
+
+say() {
+	printf '# kernels: %s\n' "$*"
+}
+
+# give_up WHY: nothing could be run, and that must not look like a success.
+give_up() {
+	if [[ $tap ]]; then
+		printf 'TAP version 13\n1..0 # SKIP %s\n' "$*"
+		exit 0
+	fi
 	printf 'kernels: %s\n' "$*" >&2
 	exit 1
 }
 
-# The oldest and the newest package that a pattern matches; meta-packages have no kernel inside.
-packages_of() {
-	local found
-
-	found=$(apt-cache pkgnames linux-image- | grep -xE -- "$1" |
-		grep -vE -- '-(dbg|unsigned)$|^linux-image-([0-9.]+-)?[a-z]' | sort -V)
-	[[ $found ]] && sed -n '1p;$p' <<<"$found" | uniq
+usage() {
+	sed -n 's/^# \{0,1\}//;5,/^$/p' "$0" >&2
+	exit 2
 }
 
-# unpack PACKAGE: sets image and release.
-unpack() {
-	local version dir
+# shellcheck source=tools/kernels/packages.sh
+. "$tools/packages.sh"
+# shellcheck source=tools/kernels/machine.sh
+. "$tools/machine.sh"
 
-	version=$(apt-cache policy "$1" | sed -n 's/^ *Candidate: //p')
-	dir=$work/packages/$1_$version
-	if [[ ! -d $dir/root/boot ]]; then
-		rm -rf "$dir" && mkdir -p "$dir" || return
-		(cd "$dir" && apt-get download -q "$1") >"$work/download.log" 2>&1 || return
-		dpkg -x "$dir"/*.deb "$dir/root" || return
-	fi
-	image=$(echo "$dir"/root/boot/vmlinuz-*)
-	release=${image##*/vmlinuz-}
-	modules_root=$dir/root
-	[[ -d $dir/root/lib/modules ]] || modules_root=$dir/root/usr
-	[[ -f $image ]] && depmod -b "$modules_root" "$release"
+has() {
+	[[ $1 == all || ,$1, == *,$2,* ]]
 }
 
-# copy_with_libraries ROOT PROGRAM...
-copy_with_libraries() {
-	local root=$1
+# programs_of SUITES BACKEND: the names of the test programs, as tests/meson.build has them; with an
+# @ at the end those that are told to use the backend.
+programs_of() {
+	python3 - "$build" "$1" "$2" "$programs" <<'EOF'
+import json, os, re, sys
 
-	shift
-	cp "$@" "$root/tests/"
-	ldd "$@" | grep -oE '/[^ ]+\.so[^ ]*[^ :]' | sort -u | xargs cp -Lt "$root/lib"
+build, wanted, backend, pattern = sys.argv[1], sys.argv[2].split(','), sys.argv[3], sys.argv[4]
+names = [name for name in ('backends', 'demo', 'probe') if name in wanted]
+with open(os.path.join(build, 'meson-info', 'intro-tests.json'), encoding='utf-8') as file:
+    for test in json.load(file):
+        suites = {suite.split(':')[-1] for suite in test['suite']}
+        program = os.path.basename(test['cmd'][0])
+        forced = '@' + backend in test['name']
+        if not forced:
+            suites = {suite + '+' for suite in suites if '@' not in test['name']}
+        # What is leaky should fail; it tests the checkers.
+        if program.startswith('test-') and suites & set(wanted) and program != 'test-leaky':
+            names.append(program[5:] + ('@' if forced else ''))
+print(*(name for name in dict.fromkeys(names) if re.fullmatch(pattern, name.rstrip('@'))))
+EOF
 }
 
-# The first process of the machine. What the programs say goes to the second serial line, where no
-# message of the kernel gets in between.
-write_init() {
-	cat >"$1/init" <<-'EOT'
-		#!/bin/busybox sh
-		/bin/busybox --install -s /bin
-		mount -t proc proc /proc
-		mount -t sysfs sysfs /sys
-		mount -t devtmpfs devtmpfs /dev
-		mkdir -p /dev/shm /disk
-		mount -t tmpfs tmpfs /tmp
-		mount -t tmpfs tmpfs /dev/shm
-		chmod 1777 /tmp /dev/shm
-		ln -s /proc/self/fd /dev/fd
-		ln -s fd/1 /dev/stdout
-		exec </dev/null >/dev/ttyS1 2>&1
-		stty -F /dev/ttyS1 -opost
-		while read -r module; do insmod "$module"; done </modules.order
-		mount -t ext4 /dev/vda /disk && cd /disk || echo "kernels: no disk"
-		echo "$ww_thp" >/sys/kernel/mm/transparent_hugepage/enabled
-		echo "kernel $(uname -r) thp $(cat /sys/kernel/mm/transparent_hugepage/enabled)"
-		export LC_ALL=C.UTF-8
-		set -o pipefail
-		while read -r name command; do
-			echo "begin $name"
-			timeout 200 $command 2>&1 | cat
-			echo "end $name $?"
-		done </commands
-		sync
-		poweroff -f
-	EOT
-	chmod +x "$1/init"
-}
+# plan KERNEL THP: the table's lines for it, as run.sh wants them.
+plan() {
+	local kernels thp user uffd memory cpus ops backend suites name options how
 
-# initramfs COMMANDS: for the kernel that unpack() found, of $tests, into $work/initramfs.
-initramfs() {
-	local root=$work/root module path
-
-	rm -rf "$root" && mkdir -p "$root"/{bin,dev,proc,sys,tmp,tests,etc,lib,modules} || return
-	ln -s lib "$root/lib64"
-	cp "$(command -v busybox)" "$root/bin/busybox"
-	printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"
-	copy_with_libraries "$root" "$build/cmd/writewatch" "${tests[@]}"
-	for module in $modules; do
-		modprobe -d "$modules_root" -S "$release" --show-depends "$module" 2>/dev/null
-	done | awk '$1 == "insmod" && !seen[$2]++ {print $2}' | while read -r path; do
-		if [[ $path == *.xz ]]; then
-			xz -dc "$path" >"$root/modules/$(basename "$path" .xz)"
-		else
-			cp "$path" "$root/modules/"
+	while read -r kernels thp user uffd memory cpus ops backend suites; do
+		if ! has "$kernels" "${1%-oldest}" || ! has "$thp" "$2"; then
+			continue
 		fi
-		echo "/modules/$(basename "$path" .xz)"
-	done >"$root/modules.order"
-	printf '%s\n' "$1" >"$root/commands"
-	write_init "$root"
-	(cd "$root" && find . | cpio -o -H newc --quiet) >"$work/initramfs"
+		how=forced
+		if [[ $backend == auto=* ]]; then
+			how=auto
+			# Whatever is chosen here is right here.
+			[[ $1 != own ]] || how=any
+		fi
+		name="$user $uffd $memory $backend cpus=$cpus"
+		name=${name/ cpus=2/} name=${name/ allowed/} name=${name/ roomy/}
+		[[ $how != any ]] || name=${name/auto=/auto, }
+		[[ $name =~ $only ]] || continue
+		options=
+		backend=${backend#auto=}
+		if [[ $user == user && ($1 != own || $EUID == 0) ]]; then
+			options+=' --uid 65534'
+		elif [[ $user == root && $1 == own && $EUID != 0 ]]; then
+			memory='skip:needs root'
+		fi
+		[[ $uffd == denied ]] && options+=' --deny-userfaultfd'
+		((cpus == 2)) || options+=" --cpus $cpus"
+		[[ $1:$2 == own:never ]] && options+=' --no-huge-pages'
+		printf '%s|%s|%s|%s|%s|%s|%s\n' "$name" "$options" "$memory" "${WW_OPS:-$ops}" \
+			"$how" "$backend" "$(programs_of "$suites" "$backend")"
+	done <<<"$(grep -v '^#' <<<"$table")"
 }
 
-# boot THP LOGS
-boot() {
-	local status sizes="WW_OPS=${WW_OPS:-20000} WW_SECONDS=${WW_SECONDS:-10}"
+# run_machine KERNEL:THP
+run_machine() {
+	local kernel=${1%:*} thp=${1#*:} logs=$work/logs/${1/:/-} own=() which=newest
+	local image release modules_root kernel_version
 
-	rm -f "$work/disk" && truncate -s 1G "$work/disk" && mkfs.ext4 -q "$work/disk" || return
-	# In the background, because a trap waits for what is in the foreground.
-	timeout "$timeout" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 2G -smp 2 \
-		-nodefaults -display none -no-reboot -kernel "$image" -initrd "$work/initramfs" \
-		-drive file="$work/disk",format=raw,if=virtio,cache=unsafe \
-		-serial file:"$2/console" -serial file:"$2/output" \
-		-append "console=ttyS0 panic=-1 ww_thp=$1 $sizes" >"$2/qemu" 2>&1 &
-	machine=$!
-	wait "$machine"
-	status=$?
-	machine=
-	return $status
-}
-
-# count LABEL COUNTED PASSED FAILED SKIPPED
-count() {
-	printf '%-42s %-22s passed %3d  failed %3d  skipped %3d\n' "$@"
-	((total_passed += $3, total_failed += $4, total_skipped += $5))
-}
-
-# What a program printed between its marks.
-output_of() {
-	sed -n "/^begin $1\$/,/^end $1 /p" "$2" | sed '1d;/^end /d'
-}
-
-status_of() {
-	sed -n "s/^end $1 //p" "$2"
-}
-
-# report_tests LABEL NAME LOGS
-report_tests() {
-	local text status passed failed skipped
-
-	text=$(output_of "$2" "$3/output")
-	status=$(status_of "$2" "$3/output")
-	failed=$(grep -c '^not ok' <<<"$text")
-	skipped=$(grep -c '^ok.*# SKIP' <<<"$text")
-	passed=$(($(grep -c '^ok' <<<"$text") - skipped))
-	# A crash, a timeout or a run without tests must not look like a success.
-	if ((failed == 0)) && [[ $status != 0 || $((passed + skipped)) == 0 ]]; then
-		failed=1
+	rm -rf "$logs" && mkdir -p "$logs" && : >"$logs/output" || return
+	plan "$kernel" "$thp" >"$logs/plan"
+	[[ -s $logs/plan ]] || give_up "nothing is planned for $1"
+	if [[ $kernel == own ]]; then
+		release=$(uname -r) kernel_version="own (${release%%-*})" own=(--own)
+		run_here "$logs"
+	else
+		[[ $kernel == *-oldest ]] && which=oldest
+		{
+			flock 9
+			unpack "${kernel%-oldest}" "$which" ||
+				give_up "cannot fetch Linux ${kernel%-oldest} from the package archive"
+		} 9>"$work/lock"
+		initramfs "$logs" || give_up 'cannot make the initramfs'
+		boot "$logs" "$thp"
 	fi
-	count "$1" "$2" "$passed" "$failed" "$skipped"
-	if ((failed > 0)); then
-		printf '  exit status %s\n' "${status:-none, the machine stopped before}"
-		# The rows of TAP that tell of failures, and what went to stderr.
-		awk '/^not ok/ {bad = 1}
-			/^ok/ {bad = 0}
-			bad || /^\[|^# [^CR]/ {print "  " $0}' <<<"$text"
-	fi
-	grep '^ok.*# SKIP' <<<"$text" | sed 's/^/  /'
+	python3 "$tools/report.py" $tap "${own[@]}" "$kernel_version" "$release" "$thp" "$logs"
 }
 
-# report_machine LABEL LOGS STATUS THP: whether it was what was asked for and came to its end.
-report_machine() {
-	local failed=0
-
-	if [[ $3 != 0 ]] || ! grep -q "^kernel $release thp .*\\[$4\\]" "$2/output" ||
-		grep '^kernels: ' "$2/output"; then
-		failed=1
+build_programs() {
+	[[ $build ]] && return
+	build=$work/build
+	if [[ ! -f $build/build.ninja ]]; then
+		meson setup "$build" -Dtests=enabled >"$work/build.log" 2>&1 ||
+			give_up "meson failed, see $work/build.log"
 	fi
-	count "$1" machine $((!failed)) $failed 0
-	if ((failed)); then
-		printf '  qemu ended with status %d, see %s\n' "$3" "$2"
-	fi
+	ninja -C "$build" >"$work/build.log" 2>&1 || give_up "the build failed, see $work/build.log"
 }
 
-# report_demo LABEL LOGS EXPECTED-STATUS
-report_demo() {
-	local status
+# Two at a time; each prints its report when it is done.
+run_machines() {
+	local machine
 
-	status=$(status_of demo "$2/output")
-	count "$1" demo $((${status:-99} == $3)) $((${status:-99} != $3)) 0
-	if [[ $status != 0 || $3 != 0 ]]; then
-		output_of demo "$2/output" | sed 's/^/  /'
-		printf '  exit status %s\n' "${status:-none, the machine stopped before}"
-	fi
-}
-
-report_kernel() {
-	local found
-
-	found=$(grep -cE "$bad_news" "$2/console")
-	count "$1" "messages of the kernel" $((found == 0)) $((found > 0)) 0
-	grep -E "$bad_news" "$2/console" | sed 's/^/  /'
-}
-
-# run_kernel PACKAGE
-run_kernel() {
-	local thp logs label names commands name tests expected=0
-
-	if ! unpack "$1"; then
-		count "$1" unpack 0 1 0
-		return
-	fi
-	commands='demo /tests/writewatch demo --size 16M --seconds 3'
-	# Canaries and what is leaky should fail; they test the checkers.
-	mapfile -t tests < <(find "$build/tests" -maxdepth 1 -type f -name 'test-*' | sort)
-	names=$(printf '%s\n' "${tests[@]##*/test-}" | grep -vE '^canary-|^leaky$' |
-		grep -xE -- "$only")
-	if [[ $(printf '%s\n' "${release%%[-+]*}" 6.8.10 | sort -V | head -n 1) != 6.8.10 ]]; then
-		expected=3 names=
-	fi
-	for name in $names; do
-		commands+=$'\n'"$name /tests/test-$name --tap=/dev/stdout -j1"
-	done
-	initramfs "$commands" || die 'cannot make the initramfs'
-	for thp in always never; do
-		label="$release thp=$thp"
-		logs=$work/logs/$release-$thp
-		rm -rf "$logs" && mkdir -p "$logs"
-		boot "$thp" "$logs"
-		report_machine "$label" "$logs" $? "$thp"
-		report_demo "$label" "$logs" "$expected"
-		for name in $names; do
-			report_tests "$label" "$name" "$logs"
+	for machine; do
+		while (($(jobs -rp | wc -l) >= 2)); do
+			wait -n
 		done
-		report_kernel "$label" "$logs"
+		(
+			(run_machine "$machine") >"$work/report-${machine/:/-}" 2>&1
+			flock 8
+			cat "$work/report-${machine/:/-}"
+		) 8>"$work/print.lock" &
 	done
+	wait
 }
 
-for tool in apt-get qemu-system-x86_64 busybox cpio depmod modprobe mkfs.ext4; do
-	command -v "$tool" >/dev/null || die "$tool is missing"
+results=
+while (($# > 0)) && [[ $1 == --* ]]; do
+	case $1 in
+	--tap) tap=--tap ;;
+	--plan) results=plan ;;
+	--results) results=tables ;;
+	--build | --work | --only | --programs)
+		(($# > 1)) || usage
+		declare "${1#--}=$2"
+		shift
+		;;
+	*) usage ;;
+	esac
+	shift
 done
-((BASH_VERSINFO[0] >= 4)) || die 'bash is too old'
-(($# > 0)) || set -- 'linux-image-6\.1\..*-cloud-amd64' 'linux-image-6\.12\..*-cloud-amd64'
-mkdir -p "$work"
-if [[ ! -f $build/build.ninja ]]; then
-	meson setup "$build" >"$work/build.log" 2>&1 || die "meson failed, see $work/build.log"
+# shellcheck disable=SC2086 # a list of words
+(($# > 0)) || set -- $machines
+mkdir -p "$work" && work=$(cd "$work" && pwd) || give_up "cannot write to $work"
+if [[ $results == tables ]]; then
+	exec python3 "$tools/table.py" "$work"/logs/*/result.json
 fi
-ninja -C "$build" >"$work/build.log" 2>&1 || die "the build failed, see $work/build.log"
-
-for pattern; do
-	packages=$(packages_of "$pattern") || die "no package matches $pattern"
-	for package in $packages; do
-		run_kernel "$package"
-	done
+for tool in apt-get qemu-system-x86_64 busybox cpio depmod modprobe mkfs.ext4 python3; do
+	command -v "$tool" >/dev/null || [[ "$*" == own:* ]] || give_up "$tool is missing"
 done
-printf 'passed %d  failed %d  skipped %d\n' $total_passed $total_failed $total_skipped
-((total_failed == 0))
+[[ $(uname -m) == x86_64 ]] || give_up 'this is for x86-64'
+build_programs
+expanded=()
+for machine; do
+	if [[ $machine == *:* ]]; then
+		expanded+=("$machine")
+	else
+		expanded+=("$machine:always" "$machine:never")
+	fi
+done
+if [[ $results == plan ]]; then
+	for machine in "${expanded[@]}"; do
+		printf '%s\n' "$machine" && plan "${machine%:*}" "${machine#*:}" | sed 's/^/  /'
+	done
+	exit 0
+fi
+if [[ $tap ]]; then
+	run_machine "${expanded[0]}"
+	exit 0
+fi
+trap 'kill $(jobs -p) 2>/dev/null' EXIT
+trap 'exit 130' HUP INT TERM
+rm -f "$work"/logs/*/result.json
+run_machines "${expanded[@]}"
+trap - EXIT
+python3 "$tools/table.py" --sum "${#expanded[@]}" "$work"/logs/*/result.json

@@ -5,12 +5,19 @@
 #include <sys/mman.h>
 #include <writewatch/writewatch.h>
 
+#include "backends.h"
 #include "leaks.h"
 #include "pages.h"
 
 #define PAGE 4096
 
-TestSuite(mappings, .init = leaks_begin, .fini = leaks_end);
+static void begin(void)
+{
+	backend_begin();
+	leaks_begin();
+}
+
+TestSuite(mappings, .init = begin, .fini = leaks_end);
 
 /* More mappings than the process may have: refused, and what is watched goes on. */
 Test(mappings, too_many)

@@ -11,7 +11,13 @@
 
 /* Marks, discards, and changes to what is watched, on every kind of memory. */
 
-TestSuite(changes, .init = leaks_begin, .fini = leaks_end);
+static void begin(void)
+{
+	backend_begin();
+	leaks_begin();
+}
+
+TestSuite(changes, .init = begin, .fini = leaks_end);
 
 static void marks(struct watched *t)
 {
@@ -54,13 +60,13 @@ Test(changes, everything_can_be_marked)
 
 static void mark_inaccessible(struct watched *t)
 {
-	cr_assert_eq(mprotect(t->memory, 16 * PAGE, PROT_NONE), 0);
+	cr_assert_eq(protect(t->w, t->memory, 16 * PAGE, PROT_NONE), 0);
 	cr_assert_eq(ww_mark(t->w, t->memory + 2 * PAGE, 3 * PAGE), 0);
 	get(t, WW_RESET);
 	EXPECT(t, 2, 3, 4);
 	get(t, 0);
 	EXPECT_NONE(t);
-	cr_assert_eq(mprotect(t->memory, 16 * PAGE, PROT_READ | PROT_WRITE), 0);
+	cr_assert_eq(protect(t->w, t->memory, 16 * PAGE, PROT_READ | PROT_WRITE), 0);
 	t->memory[3 * PAGE]++;
 	get(t, WW_RESET);
 	EXPECT(t, 3);
@@ -136,7 +142,7 @@ static void watch_again(struct watched *t)
 	cr_assert_eq(ww_watch(t->w, t->memory, (size_t)PAGES * PAGE, t->kind->flags), 0);
 	get(t, 0);
 	EXPECT(t, 5, 800);
-	cr_assert_eq(ww_watch(t->w, t->memory + 700 * PAGE, 200 * PAGE, WW_DISCARDS), 0);
+	cr_assert_eq(ww_watch(t->w, t->memory + 700 * PAGE, 200 * PAGE, discards_flag()), 0);
 	get(t, WW_RESET);
 	EXPECT(t, 5, 800);
 	t->memory[701 * PAGE]++;
@@ -224,7 +230,8 @@ Test(changes, ranges_watched_side_by_side_are_one_to_a_query)
 	memset(p + 16 * PAGE, 1, 16 * PAGE);
 	cr_assert_eq(ww_new(&w, NULL), 0);
 	for (int i = 0; i < 64; i += 16)
-		cr_assert_eq(ww_watch(w, p + i * PAGE, 16 * PAGE, i == 48 ? WW_DISCARDS : 0), 0);
+		cr_assert_eq(ww_watch(w, p + i * PAGE, 16 * PAGE, i == 48 ? discards_flag() : 0),
+			     0);
 	for (int i = 0; i < 64; i += 8)
 		p[i * PAGE]++;
 	cr_assert_eq(ww_get(w, p, 64 * PAGE, WW_RESET, pages, &count), 0);
@@ -243,7 +250,7 @@ Test(changes, one_watch_spans_mappings_of_different_kinds)
 	size_t count = 64;
 	struct ww *w;
 
-	map_fd(p + 16 * PAGE, 16 * PAGE, MAP_SHARED, fd, 0);
+	map_fd(p + 16 * PAGE, 16 * PAGE, except(NO_SHARED) ? MAP_PRIVATE : MAP_SHARED, fd, 0);
 	map_fd(p + 32 * PAGE, 16 * PAGE, MAP_PRIVATE, fd, 0);
 	cr_assert_eq(mprotect(p, 16 * PAGE, PROT_READ | PROT_WRITE), 0);
 	cr_assert_eq(ww_new(&w, NULL), 0);

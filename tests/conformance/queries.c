@@ -8,7 +8,13 @@
 
 /* What the shapes of answer and their flags mean, on every kind of memory. */
 
-TestSuite(queries, .init = leaks_begin, .fini = leaks_end);
+static void begin(void)
+{
+	backend_begin();
+	leaks_begin();
+}
+
+TestSuite(queries, .init = begin, .fini = leaks_end);
 
 static void write_pages(struct watched *t, const int *numbers)
 {

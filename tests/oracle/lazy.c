@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Fresh private anonymous memory, which the backend arms lazily where it can. */
+#include "backends.h"
 #include "leaks.h"
 #include "oracle.h"
 
 #include <criterion/criterion.h>
 
-TestSuite(oracle, .init = leaks_begin, .fini = leaks_end);
+static void begin(void)
+{
+	backend_begin();
+	leaks_begin();
+}
+
+TestSuite(oracle, .init = begin, .fini = leaks_end);
 
 Test(oracle, lazy)
 {

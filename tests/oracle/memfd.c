@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* Shared mappings of a memfd. */
+#include "backends.h"
 #include "leaks.h"
 #include "oracle.h"
 
 #include <criterion/criterion.h>
 
-TestSuite(oracle, .init = leaks_begin, .fini = leaks_end);
+static void begin(void)
+{
+	backend_begin();
+	skip_if(NO_SHARED);
+	leaks_begin();
+}
+
+TestSuite(oracle, .init = begin, .fini = leaks_end);
 
 Test(oracle, memfd)
 {

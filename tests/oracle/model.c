@@ -151,6 +151,13 @@ bool is_stale(const struct oracle *o, struct range r)
 	return any_mapping(o, r, STALE);
 }
 
+void doubt(struct oracle *o, struct range r)
+{
+	for (size_t i = r.first; i < r.first + r.count; i++)
+		if (o->pages[i].watched && o->pages[i].state == CLEAN)
+			o->pages[i].state = UNKNOWN;
+}
+
 void page_stored(struct oracle *o, size_t page)
 {
 	struct page *p = &o->pages[page];

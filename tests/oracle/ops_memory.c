@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What programs and the kernel do to memory without asking the library. */
+#include "backends.h"
 #include "oracle.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -98,6 +100,21 @@ struct target {
 	size_t bytes;
 };
 
+/* Where the announcement fails for what was mapped anew, the kernel might, too. */
+static bool prepared(struct oracle *o, const struct target *t)
+{
+	int result = ww_prepare_write(o->w, t->to, t->bytes);
+
+	if (result == -ESTALE && is_stale(o, t->r)) {
+		oracle_log(o, t->r, t->bytes, result);
+		doubt(o, t->r);
+		return false;
+	}
+	if (result != 0)
+		oracle_fail(o, "ww_prepare_write: result %d", result);
+	return true;
+}
+
 static bool random_target(struct oracle *o, struct target *t)
 {
 	size_t front, back;
@@ -109,7 +126,7 @@ static bool random_target(struct oracle *o, struct target *t)
 	back = rng_one_in(&o->rng, 2) ? 0 : rng_below(&o->rng, o->page_size / 2);
 	t->to = page_at(o, t->r.first) + front;
 	t->bytes = bytes_of(o, t->r.count) - front - back;
-	return true;
+	return prepared(o, t);
 }
 
 static void kernel_wrote(struct oracle *o, const struct target *t, long written)
@@ -184,7 +201,7 @@ void op_protect(struct oracle *o)
 	if (any_mapping(o, r, HOLE))
 		return;
 	oracle_log(o, r, (unsigned long)prot, 0);
-	if (mprotect(page_at(o, r.first), bytes_of(o, r.count), prot) != 0)
+	if (protect(o->w, page_at(o, r.first), bytes_of(o, r.count), prot) != 0)
 		oracle_fail(o, "mprotect failed");
 	for (size_t i = r.first; i < r.first + r.count; i++)
 		o->pages[i].prot = (uint8_t)prot;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The program replaces watched memory behind the library's back. */
+#include "backends.h"
 #include "oracle.h"
 
 #include <sys/mman.h>
@@ -16,6 +17,26 @@ void op_unmap(struct oracle *o)
 		o->pages[i].mapping = HOLE;
 }
 
+/*
+ * Where no error will tell, the program has to say what it mapped in the place of watched memory
+ * before it does anything else.
+ */
+static void repair(struct oracle *o, struct range r)
+{
+	struct range run = {r.first, 0};
+
+	if (!except(NO_STALE))
+		return;
+	for (size_t i = r.first; i <= r.first + r.count; i++) {
+		if (i < r.first + r.count && o->pages[i].mapping == STALE)
+			continue;
+		run.count = i - run.first;
+		if (run.count)
+			watch(o, run);
+		run.first = i + 1;
+	}
+}
+
 void op_remap(struct oracle *o)
 {
 	struct range r = random_range(o);
@@ -24,6 +45,7 @@ void op_remap(struct oracle *o)
 	if (rng_one_in(&o->rng, 2))
 		unmap(page_at(o, r.first), bytes_of(o, r.count));
 	map_fresh(o, r);
+	repair(o, r);
 	if (rng_one_in(&o->rng, 2) && all_watched(o, r))
 		mend(o, r);
 }
@@ -71,7 +93,9 @@ void op_move(struct oracle *o)
 	for (size_t i = 0; i < r.count; i++)
 		move(o, o->attic + bytes_of(o, i), page_at(o, r.first + i));
 	reserve_attic(o, r.count);
-	now_stale(o, r);
+	/* Else it is watched by its address, which is what it was. */
+	if (!except(NO_STALE))
+		now_stale(o, r);
 }
 
 /* Other memory is moved to where watched pages were. */
@@ -93,6 +117,7 @@ void op_move_over(struct oracle *o)
 	}
 	reserve_attic(o, r.count);
 	now_stale(o, r);
+	repair(o, r);
 }
 
 static void renew(struct oracle *o, struct range r)

@@ -93,7 +93,7 @@ void op_unwatch(struct oracle *o)
 	}
 }
 
-static void watch(struct oracle *o, struct range r)
+void watch(struct oracle *o, struct range r)
 {
 	bool hole = any_mapping(o, r, HOLE);
 	int result = ww_watch(o->w, page_at(o, r.first), bytes_of(o, r.count),

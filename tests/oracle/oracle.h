@@ -120,6 +120,8 @@ bool any_watched(const struct oracle *o, struct range r);
 bool all_watched(const struct oracle *o, struct range r);
 bool all_prot(const struct oracle *o, struct range r, int prot);
 bool is_stale(const struct oracle *o, struct range r);
+/* What a failed call may have reset counts as written; what was written still does. */
+void doubt(struct oracle *o, struct range r);
 void page_stored(struct oracle *o, size_t page);
 void page_resync(struct oracle *o, size_t page);
 /* Maps fresh memory of the mode's kind at pages of the model, and says so to the model. */
@@ -153,6 +155,7 @@ void op_unwatch(struct oracle *o);
 void op_watch(struct oracle *o);
 void op_mend(struct oracle *o);
 void mend(struct oracle *o, struct range r);
+void watch(struct oracle *o, struct range r);
 
 /* ops_remap.c */
 void op_unmap(struct oracle *o);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "backends.h"
 #include "oracle.h"
 
 #include <criterion/criterion.h>
@@ -58,7 +59,8 @@ void oracle_run(const struct mode *mode)
 {
 	static struct oracle oracle;
 	struct oracle *o = &oracle;
-	size_t operations_wanted = env_number("WW_OPS", mode->operations);
+	size_t operations_wanted = env_number("WW_OPS", mode->operations / 100 *
+							   backend()->percent);
 
 	oracle_open(o, mode);
 	for (o->number = 0; o->number < operations_wanted; o->number++) {
@@ -75,7 +77,8 @@ void oracle_run(const struct mode *mode)
 	check_everything(o, WW_RESET);
 	check_everything(o, 0);
 	oracle_close(o);
-	fprintf(stderr, "# %s: %zu operations, 0 missed, 0 over-reported\n", mode->name, o->number);
+	fprintf(stderr, "# %s on %s: %zu operations, 0 missed, %s\n", mode->name, backend()->name,
+		o->number, except(NOT_EXACT) ? except(NOT_EXACT) : "0 over-reported");
 	for (size_t i = 0; i < KINDS; i++)
 		fprintf(stderr, "#   %8zu %s\n", o->counts[i], operations[i].name);
 	cr_assert(true);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <writewatch/writewatch.h>
 
+#include "backends.h"
 #include "leaks.h"
 #include "pages.h"
 
@@ -29,6 +30,7 @@ static char *memory;
 
 static void begin(void)
 {
+	backend_begin();
 	leaks_begin();
 	cr_assert_eq(ww_new(&w, NULL), 0);
 	memory = map_private(PAGES * PAGE);
@@ -140,19 +142,19 @@ static void parent_first(pid_t (*make_child)(void), unsigned flags)
 Test(fork, child_asks_first)
 {
 	child_first(fork, 0);
-	child_first(fork, WW_DISCARDS);
+	child_first(fork, discards_flag());
 }
 
 Test(fork, parent_asks_first)
 {
 	parent_first(fork, 0);
-	parent_first(fork, WW_DISCARDS);
+	parent_first(fork, discards_flag());
 }
 
 Test(fork, raw_clone_is_a_fork_too)
 {
 	child_first(raw_clone, 0);
-	parent_first(raw_clone, WW_DISCARDS);
+	parent_first(raw_clone, discards_flag());
 }
 
 Test(fork, freeing_in_the_child_ends_nothing_in_the_parent)

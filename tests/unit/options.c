@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <writewatch/writewatch.h>
 
+#include "backends.h"
 #include "leaks.h"
 
 #define ALL_GUARANTEES \
@@ -27,6 +29,15 @@ static int try(const struct ww_options *options)
 	cr_assert_eq(r == 0, w != NULL, "a context exactly on success");
 	ww_free(w);
 	return r;
+}
+
+static bool usable(const char *name)
+{
+	struct ww_options options = {.size = sizeof(options), .backend = name};
+	struct ww_info info = {.size = sizeof(info)};
+
+	cr_assert_eq(ww_probe(&options, &info), 0);
+	return info.backend != NULL;
 }
 
 Test(options, none_and_zero_are_the_defaults)
@@ -62,48 +73,73 @@ Test(options, wrong_ones_are_refused)
 	cr_assert_eq(try(&(struct ww_options){.size = size, .backend = ""}), -EINVAL);
 }
 
-Test(options, every_guarantee_can_be_required)
+/* The first usable backend that has them all, if there is one, is the choice. */
+Test(options, guarantees_can_be_required)
 {
-	struct ww_options options = {.size = sizeof(options), .required = ALL_GUARANTEES,
-				     .flags = WW_WRITERS_STOPPED};
-	struct ww_info info = {.size = sizeof(info)};
-	struct ww *w;
+	for (uint64_t required = 0; required <= ALL_GUARANTEES; required++) {
+		struct ww_options options = {.size = sizeof(options), .required = required,
+					     .flags = WW_WRITERS_STOPPED};
+		const struct backend_row *expected = NULL;
+		struct ww_info info = {.size = sizeof(info)};
 
-	cr_assert_eq(ww_new(&w, &options), 0);
-	cr_assert_eq(ww_info(w, &info), 0);
-	cr_assert_str_eq(info.backend, "pagemap-scan");
-	cr_assert_eq(info.guarantees, ALL_GUARANTEES);
-	cr_assert_eq(info.refusal_count, 0);
-	cr_assert(info.page_size >= 4096 && info.watched == 0 && info.range_count == 0);
-	ww_free(w);
+		/* What this machine has is asked for once, each alone and all of them. */
+		if (required & (required - 1) && required != ALL_GUARANTEES)
+			continue;
+		for (size_t i = backend_row_count; i-- > 0;)
+			if (usable(backend_rows[i].name) &&
+			    (backend_rows[i].guarantees & required) == required)
+				expected = &backend_rows[i];
+		cr_assert_eq(try(&options), expected ? 0 : -ENOTSUP);
+		cr_assert_eq(ww_probe(&options, &info), 0);
+		cr_assert_eq(info.backend != NULL, expected != NULL);
+		if (!expected)
+			continue;
+		cr_assert_str_eq(info.backend, expected->reported);
+		cr_assert_eq(info.guarantees, expected->guarantees);
+		cr_assert_eq(info.refusal_count, (size_t)(expected - backend_rows));
+		cr_assert(info.page_size >= 4096 && info.watched == 0 && info.range_count == 0);
+	}
 }
 
 Test(options, a_backend_by_name_is_the_only_one_tried)
 {
-	struct ww_options options = {.size = sizeof(options), .backend = "pagemap-scan"};
-	struct ww_info info = {.size = sizeof(info)};
+	for (size_t i = 0; i < backend_row_count; i++) {
+		const char *name = backend_rows[i].name;
+		struct ww_options options = {.size = sizeof(options), .backend = name};
+		struct ww_info info = {.size = sizeof(info)};
 
-	cr_assert_eq(try(&options), 0);
-	options.backend = "soft-dirty";
-	cr_assert_eq(try(&options), -ENOTSUP);
-	cr_assert_eq(ww_probe(&options, &info), 0);
-	cr_assert_null(info.backend);
-	cr_assert_eq(info.refusal_count, 1);
-	cr_assert_str_eq(info.refusals[0].backend, "soft-dirty");
-	cr_assert_eq(info.refusals[0].error, ENOTSUP);
-	cr_assert(strlen(info.refusals[0].reason) > 0);
+		cr_assert_eq(try(&options), usable(name) ? 0 : -ENOTSUP);
+		cr_assert_eq(ww_probe(&options, &info), 0);
+		if (info.backend) {
+			cr_assert_str_eq(info.backend, backend_rows[i].reported);
+			cr_assert_eq(info.refusal_count, 0);
+			continue;
+		}
+		cr_assert_eq(info.refusal_count, 1);
+		cr_assert_str_eq(info.refusals[0].backend, name);
+		cr_assert_gt(info.refusals[0].error, 0);
+		cr_assert(strlen(info.refusals[0].reason) > 0);
+	}
+}
+
+Test(options, one_name_stands_for_both_ways_to_use_userfaultfd)
+{
+	struct ww_options options = {.size = sizeof(options), .backend = "uffd"};
+
+	cr_assert_eq(try(&options), usable("uffd-thread") || usable("uffd-sigbus") ? 0 : -ENOTSUP);
 }
 
 Test(options, the_environment_overrides_the_program)
 {
-	struct ww_options options = {.size = sizeof(options), .backend = "soft-dirty"};
+	struct ww_options options = {.size = sizeof(options), .backend = "off"};
 
-	setenv("WRITEWATCH_BACKEND", "pagemap-scan", 1);
+	setenv("WRITEWATCH_BACKEND", "mprotect", 1);
 	cr_assert_eq(try(&options), 0);
 	setenv("WRITEWATCH_BACKEND", "auto", 1);
 	cr_assert_eq(try(&options), 0);
 	setenv("WRITEWATCH_BACKEND", "", 1);
 	cr_assert_eq(try(NULL), 0, "empty is as if unset");
+	cr_assert_eq(try(&options), -ENOTSUP);
 	setenv("WRITEWATCH_BACKEND", "off", 1);
 	cr_assert_eq(try(NULL), -ENOTSUP);
 	setenv("WRITEWATCH_BACKEND", "fastest", 1);
@@ -142,7 +178,7 @@ Test(options, info_keeps_to_the_size_it_is_given)
 	larger.info.size = offsetof(struct ww_info, refusals);
 	cr_assert_eq(ww_info(w, &larger.info), 0);
 	cr_assert_eq(*(unsigned char *)&larger.info.refusals, 0xff, "nothing behind the size");
-	cr_assert_str_eq(larger.info.backend, "pagemap-scan");
+	cr_assert_not_null(larger.info.backend);
 
 	info.size = offsetof(struct ww_info, refusals) - 1;
 	cr_assert_eq(ww_info(w, &info), -EINVAL);

@@ -191,10 +191,9 @@ Test(winapi_arguments, wrapping_ranges_and_kernel_space_are_refused)
 Test(winapi_arguments, a_range_lies_in_one_allocation)
 {
 	const size_t unit = 0x10000;
-	BYTE *hole = VirtualAlloc(NULL, 2 * unit, MEM_RESERVE, PAGE_NOACCESS);
+	BYTE *hole = free_place();
 	const DWORD type = MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH;
 
-	release(hole);
 	cr_assert(eq(ptr, VirtualAlloc(hole, unit, type, PAGE_READWRITE), hole));
 	cr_assert(eq(ptr, VirtualAlloc(hole + unit, unit, type, PAGE_READWRITE), hole + unit));
 	hole[unit - 1] = 1;

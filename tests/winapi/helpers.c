@@ -1,23 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 #include "helpers.h"
 
+#include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
+#include <writewatch/writewatch.h>
 
 #include "support/leaks.h"
 
 void winapi_begin(void)
 {
+	backend_begin();
+	/* What the functions of Windows promise: any thread may write meanwhile. */
+	skip_if(NOT_ATOMIC);
 	release(alloc_watched(1));
 	leaks_begin();
 }
 
 void winapi_end(void)
 {
-	leaks_end_threads();
+	/* The context of the process stays. */
+	if (except(KEEPS_TABLES))
+		leaks_end_tables();
+	else
+		leaks_end_threads();
 }
 
 BYTE *alloc_watched(size_t pages)
@@ -33,6 +41,16 @@ BYTE *alloc_watched(size_t pages)
 void release(void *base)
 {
 	SUCCEEDS(VirtualFree(base, 0, MEM_RELEASE));
+}
+
+/* The kernel fills a hole from its end. */
+BYTE *free_place(void)
+{
+	const SIZE_T size = (SIZE_T)64 << 20;
+	BYTE *hole = VirtualAlloc(NULL, size, MEM_RESERVE, PAGE_NOACCESS);
+
+	release(hole);
+	return hole + size / 2;
 }
 
 void write_pages(BYTE *base, const size_t *page, size_t count)
@@ -101,15 +119,40 @@ void expect_query(const void *addr, size_t size, DWORD state, DWORD protect, int
 	cr_assert(eq(u32, info.Protect, protect), "line %d", line);
 }
 
-/* The kernel looks at the protection as the processor does, without a signal that ends the test. */
+static sigjmp_buf no_access;
+
+/* As in a program with a handler of its own, installed after the library's. */
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)context;
+	if (!ww_handle_fault(info->si_addr))
+		siglongjmp(no_access, 1);
+}
+
+static BOOL can_read(const volatile BYTE *byte)
+{
+	if (sigsetjmp(no_access, 1) != 0)
+		return FALSE;
+	(void)*byte;
+	return TRUE;
+}
+
+static BOOL can_write(volatile BYTE *byte)
+{
+	if (sigsetjmp(no_access, 1) != 0)
+		return FALSE;
+	*byte = 1;
+	return TRUE;
+}
+
 void expect_access(void *page, const char *want, int line)
 {
-	BYTE byte = 1;
-	struct iovec mine = {.iov_base = &byte, .iov_len = 1};
-	struct iovec theirs = {.iov_base = page, .iov_len = 1};
-	const BOOL readable = process_vm_readv(getpid(), &mine, 1, &theirs, 1, 0) == 1;
-	const BOOL writable = process_vm_writev(getpid(), &mine, 1, &theirs, 1, 0) == 1;
-	const char *got = writable ? "rw" : readable ? "r" : "-";
+	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO}, before;
+	const char *got;
 
+	sigaction(SIGSEGV, &action, &before);
+	got = can_write(page) ? "rw" : can_read(page) ? "r" : "-";
+	sigaction(SIGSEGV, &before, NULL);
 	cr_assert(eq(str, (char *)got, (char *)want), "line %d", line);
 }

@@ -7,12 +7,13 @@
 
 #include <writewatch/winapi.h>
 
+#include "support/backends.h"
 #include "support/pages.h"
 
 #define PAGE page_bytes()
 #define POISON 0xdeadbeef
 
-/* Makes the context of the process before leaks are counted: it is never freed. */
+/* Asks for a backend, and makes the context of the process before leaks are counted: it is never freed. */
 void winapi_begin(void);
 void winapi_end(void);
 
@@ -21,6 +22,9 @@ void winapi_end(void);
 /* Reserved, committed, readable, writable, watched. */
 BYTE *alloc_watched(size_t pages);
 void release(void *base);
+
+/* Address space for allocations side by side, where the library itself will not map anything. */
+BYTE *free_place(void);
 
 /* Writes a byte into each of these pages. */
 #define WRITE(base, ...)                                                                           \

@@ -22,12 +22,14 @@ static HANDLE GetCurrentProcess(void)
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include "support/backends.h"
+
 /* Numbers of Windows: reserve, commit and write watch; read and write; release. */
 #define WIN_TYPE 0x203000
 #define WIN_PROTECT 4
 #define WIN_RELEASE 0x8000
 
-Test(winapi_names, the_functions_work_without_the_windows_names)
+Test(winapi_names, the_functions_work_without_the_windows_names, .init = backend_begin)
 {
 	const size_t size = 0x10000;
 	unsigned char *base = ww_win_virtual_alloc(NULL, size, WIN_TYPE, WIN_PROTECT);

@@ -14,6 +14,7 @@
 
 static void begin(void)
 {
+	backend_begin();
 	leaks_begin();
 }
 
@@ -43,7 +44,7 @@ Test(winapi_no_backend, an_unknown_backend_is_none, .init = begin)
 	FAILS_WITH(ERROR_NOT_SUPPORTED, VirtualAlloc(NULL, UNIT, WATCHED, PAGE_READWRITE));
 }
 
-Test(winapi_no_backend, the_watch_is_tried_again)
+Test(winapi_no_backend, the_watch_is_tried_again, .init = backend_begin)
 {
 	struct rlimit limit, none;
 	BYTE *base;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "helpers.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -154,6 +155,18 @@ Test(winapi_tracking, writing_the_same_value_is_a_write)
 	release(base);
 }
 
+/* Where the kernel cannot write to pages that are armed, the program has to write there first. */
+static void read_five(int fd, BYTE *to, size_t room)
+{
+	if (except(NO_KERNEL_WRITES)) {
+		cr_assert(eq(int, (int)read(fd, to, room), -1));
+		cr_assert(eq(int, errno, EFAULT));
+		left_out("read(2) into a page that was not written", NO_KERNEL_WRITES);
+		memset(to, 1, 5);
+	}
+	cr_assert(eq(int, (int)read(fd, to, room), 5));
+}
+
 Test(winapi_tracking, what_the_kernel_writes_is_reported)
 {
 	BYTE *base = alloc_watched(16);
@@ -161,12 +174,12 @@ Test(winapi_tracking, what_the_kernel_writes_is_reported)
 
 	cr_assert(eq(int, pipe(ends), 0));
 	cr_assert(eq(int, (int)write(ends[1], "hello", 5), 5));
-	cr_assert(eq(int, (int)read(ends[0], base + 4 * PAGE - 2, PAGE), 5));
+	read_five(ends[0], base + 4 * PAGE - 2, PAGE);
 	EXPECT_WRITTEN(base, 16, RESET, "3 4");
 	cr_assert(eq(int, memcmp(base + 4 * PAGE - 2, "hello", 5), 0));
 
-	cr_assert(eq(int, (int)write(ends[1], "x", 1), 1));
-	cr_assert(eq(int, (int)read(ends[0], base + 9 * PAGE, 16), 1));
+	cr_assert(eq(int, (int)write(ends[1], "hello", 5), 5));
+	read_five(ends[0], base + 9 * PAGE, 16);
 	EXPECT_WRITTEN(base, 16, RESET, "9");
 	close(ends[1]);
 	cr_assert(eq(int, (int)read(ends[0], base, PAGE), 0));
@@ -179,14 +192,18 @@ Test(winapi_tracking, what_the_kernel_writes_is_reported)
 /* Windows has no way to do this, Linux programs have: a part is replaced behind the API's back. */
 Test(winapi_tracking, memory_mapped_over_counts_as_written_and_is_watched_on)
 {
-	BYTE *base = alloc_watched(16);
+	BYTE *base;
 	void *over;
 
+	skip_if(NO_STALE);
+	base = alloc_watched(16);
 	WRITE(base, 1, 12);
 	over = mmap(base + 4 * PAGE, 2 * PAGE, PROT_READ | PROT_WRITE,
 		    MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	cr_assert(eq(ptr, over, base + 4 * PAGE));
-	EXPECT_WRITTEN(base, 16, RESET, "1 4 5 12");
+	/* The first call fails inside and is repeated. */
+	EXPECT_WRITTEN(base, 16, except(MORE_WHEN_SHORT) ? 0 : RESET, "1 4 5 12");
+	EXPECT_RESET(base, 16 * PAGE);
 	EXPECT_WRITTEN(base, 16, 0, "");
 	WRITE(base, 5);
 	EXPECT_WRITTEN(base, 16, 0, "5");

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TEST_FAULTS_CALLS_H
+#define TEST_FAULTS_CALLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Which calls the library makes, and how each can fail: data. */
+
+enum call_id {
+	CALL_OPEN,
+	CALL_USERFAULTFD,
+	CALL_ADOPT,
+	CALL_PIPE,
+	CALL_PREAD,
+	CALL_READ,
+	CALL_WRITE,
+	CALL_PWRITE,
+	CALL_POLL,
+	CALL_MMAP,
+	CALL_MPROTECT,
+	CALL_MREMAP,
+	CALL_SIGACTION,
+	CALL_THREAD_START,
+	CALL_KERNEL_RELEASE,
+	CALL_MALLOC,
+	CALL_UFFD_NEW,
+	CALL_UFFD_API,
+	CALL_UFFD_REGISTER,
+	CALL_UFFD_UNREGISTER,
+	CALL_UFFD_PROTECT,
+	CALL_UFFD_ZEROPAGE,
+	CALL_UFFD_WAKE,
+	CALL_SCAN,
+	CALL_QUERY_MAP,
+	CALL_WIPEONFORK,
+	CALL_DONTNEED,
+	CALL_DONTNEED_LOCKED,
+	CALL_REMOVE,
+	CALL_POPULATE_READ,
+	CALL_POPULATE_WRITE,
+	CALL_NOHUGEPAGE,
+	CALL_UNMERGEABLE,
+	CALLS
+};
+
+/* In the place of an errno value: fewer bytes than asked for, and none. */
+#define SHORT_COUNT 1001
+#define END_OF_FILE 1002
+
+/**
+ * struct call - how a call can fail
+ * @name:    of the function, or of the request or advice
+ * @lasting: errno values that it may go on giving
+ * @passing: those that a second try does not meet
+ * @partial: it may fail after having done its work, or a part of it
+ */
+struct call {
+	const char *name;
+	int lasting[8];
+	int passing[3];
+	bool partial;
+};
+
+extern const struct call calls[CALLS];
+
+enum api {
+	API_PROBE,
+	API_NEW,
+	API_WATCH,
+	API_UNWATCH,
+	API_GET,
+	API_GET_RANGES,
+	API_GET_BITMAP,
+	API_RESET,
+	API_MARK,
+	API_DISCARD,
+	API_PREPARE_WRITE,
+	API_PROTECT,
+	API_INFO,
+	APIS
+};
+
+extern const char *const api_names[APIS];
+
+/* Whether the header lists the error, positive, for arguments that are right; and what it lists
+ * for contexts that have to begin anew. */
+bool is_documented(enum api api, int error);
+bool is_documented_anew(enum api api, int error);
+
+const char *error_name(int error);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+#include "inject.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "sys.h"
+#include "uapi/pagemap_scan.h"
+#include "uapi/procmap_query.h"
+#include "uapi/userfaultfd.h"
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+struct inject *inject;
+
+/* A wait that nobody ends is short. */
+#define MOST_WAIT_MS 50
+
+static _Thread_local bool is_caller;
+static _Thread_local bool in_handler;
+static long allocated;
+
+#define WRAP(type, name, ...)                                                                      \
+	type __real_##name(__VA_ARGS__);                                                           \
+	type __wrap_##name(__VA_ARGS__)
+
+WRAP(int, sys_open, struct sys_file *file, const char *path, int flags);
+WRAP(int, sys_userfaultfd, struct sys_file *file, int flags);
+WRAP(int, sys_adopt, struct sys_file *file, int fd);
+WRAP(int, sys_pipe, struct sys_file *readable, struct sys_file *writable);
+WRAP(ssize_t, sys_pwrite, int fd, const void *buffer, size_t size, off_t offset);
+WRAP(long, sys_ioctl, int fd, unsigned long request, void *arg);
+WRAP(ssize_t, sys_pread, int fd, void *buffer, size_t size, off_t offset);
+WRAP(ssize_t, sys_read, int fd, void *buffer, size_t size);
+WRAP(ssize_t, sys_write, int fd, const void *buffer, size_t size);
+WRAP(int, sys_poll, int a, int b, int timeout_ms);
+WRAP(int, sys_mmap, void **out, size_t len, int prot, int flags);
+WRAP(int, sys_madvise, uintptr_t addr, size_t len, int advice);
+WRAP(int, sys_mprotect, uintptr_t addr, size_t len, int prot);
+WRAP(int, sys_mremap, uintptr_t addr, size_t len, void **out);
+WRAP(int, sys_sigaction, int number, const struct sigaction *action, struct sigaction *old);
+WRAP(int, sys_thread_start, pthread_t *thread, void *stack, size_t size, void *(*run)(void *),
+     void *arg);
+WRAP(int, sys_kernel_release, char *release, size_t size);
+WRAP(void, clients_lock_blocked, void);
+WRAP(void, clients_unlock_blocked, void);
+WRAP(void *, malloc, size_t size);
+WRAP(void, free, void *p);
+
+void inject_prepare(void)
+{
+	inject =
+	    mmap(NULL, sizeof(*inject), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(inject, MAP_FAILED);
+}
+
+void inject_begin(const struct plan *plan)
+{
+	*inject = (struct inject){.plan = *plan};
+	is_caller = true;
+	allocated = 0;
+}
+
+long inject_allocated(void)
+{
+	return allocated;
+}
+
+static bool is_on(void)
+{
+	return inject && __atomic_load_n(&inject->on, __ATOMIC_RELAXED);
+}
+
+static bool is_setting(enum setting setting)
+{
+	return is_on() && inject->plan.setting == setting;
+}
+
+/* Counts the call; true: it is to fail. */
+static bool fails(enum call_id call)
+{
+	enum scope scope = is_caller && !in_handler ? BY_CALLER : BY_HANDLER;
+	const struct plan *plan = &inject->plan;
+	unsigned n;
+
+	if (!is_on() || plan->call != call || plan->scope != scope)
+		return false;
+	n = __atomic_add_fetch(&inject->seen, 1, __ATOMIC_RELAXED);
+	if (n < plan->nth || (plan->mode != EVER && n - plan->nth > plan->more))
+		return false;
+	inject->in_handler = in_handler;
+	__atomic_fetch_add(&inject->failed, 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+static bool is_late(void)
+{
+	return inject->plan.mode == LATE;
+}
+
+static int failure(void)
+{
+	return -inject->plan.error;
+}
+
+static int fail_file(struct sys_file *file)
+{
+	*file = SYS_NO_FILE;
+	return failure();
+}
+
+int __wrap_sys_open(struct sys_file *file, const char *path, int flags)
+{
+	return fails(CALL_OPEN) ? fail_file(file) : __real_sys_open(file, path, flags);
+}
+
+int __wrap_sys_userfaultfd(struct sys_file *file, int flags)
+{
+	if (is_setting(NO_USERFAULTFD_CALL)) {
+		*file = SYS_NO_FILE;
+		return -EPERM;
+	}
+	return fails(CALL_USERFAULTFD) ? fail_file(file) : __real_sys_userfaultfd(file, flags);
+}
+
+int __wrap_sys_adopt(struct sys_file *file, int fd)
+{
+	if (fd < 0 || !fails(CALL_ADOPT))
+		return __real_sys_adopt(file, fd);
+	close(fd);
+	return fail_file(file);
+}
+
+int __wrap_sys_pipe(struct sys_file *readable, struct sys_file *writable)
+{
+	if (!fails(CALL_PIPE))
+		return __real_sys_pipe(readable, writable);
+	*writable = SYS_NO_FILE;
+	return fail_file(readable);
+}
+
+static enum call_id call_of_request(unsigned long request)
+{
+	static const struct {
+		unsigned long request;
+		enum call_id call;
+	} known[] = {
+	    {WWK_USERFAULTFD_IOC_NEW, CALL_UFFD_NEW},
+	    {WWK_UFFDIO_API, CALL_UFFD_API},
+	    {WWK_UFFDIO_REGISTER, CALL_UFFD_REGISTER},
+	    {WWK_UFFDIO_UNREGISTER, CALL_UFFD_UNREGISTER},
+	    {WWK_UFFDIO_WRITEPROTECT, CALL_UFFD_PROTECT},
+	    {WWK_UFFDIO_ZEROPAGE, CALL_UFFD_ZEROPAGE},
+	    {WWK_UFFDIO_WAKE, CALL_UFFD_WAKE},
+	    {WWK_PAGEMAP_SCAN, CALL_SCAN},
+	    {WWK_PROCMAP_QUERY, CALL_QUERY_MAP},
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (known[i].request == request)
+			return known[i].call;
+	/* A request that is not in the table would never be made to fail. */
+	abort();
+}
+
+static bool asks_for_markers(const struct wwk_uffdio_api *api)
+{
+	return api->features & (WWK_UFFD_FEATURE_WP_UNPOPULATED | WWK_UFFD_FEATURE_WP_ASYNC);
+}
+
+long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
+{
+	enum call_id call = call_of_request(request);
+
+	if (call == CALL_QUERY_MAP && is_setting(NO_QUERY_MAP))
+		return -ENOTTY;
+	if (call == CALL_UFFD_API && is_setting(NO_MARKERS) && asks_for_markers(arg))
+		return -EINVAL;
+	if (!fails(call))
+		return __real_sys_ioctl(fd, request, arg);
+	/* The thread for faults ends where it can resolve none. */
+	inject->gave_up |= !is_caller;
+	if (is_late())
+		__real_sys_ioctl(fd, request, arg);
+	return failure();
+}
+
+/* What a read that is to fail says instead. */
+static ssize_t fail_read(size_t size, size_t *less)
+{
+	/* Words of pagemap come whole. */
+	size_t half = size % 8 == 0 ? size / 2 & ~(size_t)7 : size / 2;
+
+	*less = half ? half : size;
+	return inject->plan.error == END_OF_FILE ? 0 : failure();
+}
+
+ssize_t __wrap_sys_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+	if (fails(CALL_PREAD)) {
+		ssize_t r = fail_read(size, &size);
+
+		if (inject->plan.error != SHORT_COUNT)
+			return r;
+	}
+	return __real_sys_pread(fd, buffer, size, offset);
+}
+
+ssize_t __wrap_sys_read(int fd, void *buffer, size_t size)
+{
+	if (!fails(CALL_READ))
+		return __real_sys_read(fd, buffer, size);
+	inject->gave_up |= inject->plan.error != EAGAIN && inject->plan.error != EINTR;
+	return fail_read(size, &size);
+}
+
+ssize_t __wrap_sys_write(int fd, const void *buffer, size_t size)
+{
+	return fails(CALL_WRITE) ? failure() : __real_sys_write(fd, buffer, size);
+}
+
+ssize_t __wrap_sys_pwrite(int fd, const void *buffer, size_t size, off_t offset)
+{
+	if (fails(CALL_PWRITE)) {
+		ssize_t r = fail_read(size, &size);
+
+		if (inject->plan.error != SHORT_COUNT)
+			return r;
+	}
+	return __real_sys_pwrite(fd, buffer, size, offset);
+}
+
+int __wrap_sys_poll(int a, int b, int timeout_ms)
+{
+	if (fails(CALL_POLL))
+		return failure();
+	return __real_sys_poll(a, b, timeout_ms < MOST_WAIT_MS ? timeout_ms : MOST_WAIT_MS);
+}
+
+int __wrap_sys_mmap(void **out, size_t len, int prot, int flags)
+{
+	return fails(CALL_MMAP) ? failure() : __real_sys_mmap(out, len, prot, flags);
+}
+
+static enum call_id call_of_advice(int advice)
+{
+	switch (advice) {
+	case MADV_WIPEONFORK:
+		return CALL_WIPEONFORK;
+	case MADV_DONTNEED:
+		return CALL_DONTNEED;
+	case MADV_DONTNEED_LOCKED:
+		return CALL_DONTNEED_LOCKED;
+	case MADV_REMOVE:
+		return CALL_REMOVE;
+	case MADV_POPULATE_READ:
+		return CALL_POPULATE_READ;
+	case MADV_POPULATE_WRITE:
+		return CALL_POPULATE_WRITE;
+	case MADV_NOHUGEPAGE:
+		return CALL_NOHUGEPAGE;
+	case MADV_UNMERGEABLE:
+		return CALL_UNMERGEABLE;
+	default:
+		abort();
+	}
+}
+
+int __wrap_sys_madvise(uintptr_t addr, size_t len, int advice)
+{
+	if (!fails(call_of_advice(advice)))
+		return __real_sys_madvise(addr, len, advice);
+	if (is_late())
+		__real_sys_madvise(addr, len, advice);
+	return failure();
+}
+
+int __wrap_sys_mprotect(uintptr_t addr, size_t len, int prot)
+{
+	if (!fails(CALL_MPROTECT))
+		return __real_sys_mprotect(addr, len, prot);
+	if (is_late())
+		__real_sys_mprotect(addr, len, prot);
+	return failure();
+}
+
+int __wrap_sys_mremap(uintptr_t addr, size_t len, void **out)
+{
+	if (is_setting(STALE_BITS))
+		return -ENOMEM;
+	return fails(CALL_MREMAP) ? failure() : __real_sys_mremap(addr, len, out);
+}
+
+int __wrap_sys_sigaction(int number, const struct sigaction *action, struct sigaction *old)
+{
+	return fails(CALL_SIGACTION) ? failure() : __real_sys_sigaction(number, action, old);
+}
+
+int __wrap_sys_thread_start(pthread_t *thread, void *stack, size_t size, void *(*run)(void *),
+			    void *arg)
+{
+	if (fails(CALL_THREAD_START))
+		return failure();
+	return __real_sys_thread_start(thread, stack, size, run, arg);
+}
+
+int __wrap_sys_kernel_release(char *release, size_t size)
+{
+	return fails(CALL_KERNEL_RELEASE) ? failure() : __real_sys_kernel_release(release, size);
+}
+
+/* The handlers take the lock by these names, and nobody else does from another file. */
+void __wrap_clients_lock_blocked(void)
+{
+	in_handler = true;
+	__real_clients_lock_blocked();
+}
+
+void __wrap_clients_unlock_blocked(void)
+{
+	__real_clients_unlock_blocked();
+	in_handler = false;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	void *p = fails(CALL_MALLOC) ? NULL : __real_malloc(size);
+
+	allocated += p != NULL;
+	return p;
+}
+
+void __wrap_free(void *p)
+{
+	allocated -= p != NULL;
+	__real_free(p);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TEST_FAULTS_INJECT_H
+#define TEST_FAULTS_INJECT_H
+
+#include <stdbool.h>
+
+#include "calls.h"
+
+/*
+ * The library's system calls, seen on their way and made to fail: the test programs are linked with
+ * --wrap for everything in src/sys.h that can fail. A process and its children count together.
+ */
+
+/* Who makes the call: the program's thread; or a signal handler, or the thread for faults. */
+enum scope { BY_CALLER, BY_HANDLER };
+
+/**
+ * enum mode - which calls fail
+ * @ONCE:  the n-th
+ * @EVER:  the n-th and all behind it
+ * @LATE:  the n-th, after the kernel did the work
+ */
+enum mode { ONCE, EVER, LATE };
+
+/**
+ * enum setting - what is amiss all the time
+ * @NO_USERFAULTFD_CALL: the system call is denied, and the device is not
+ * @NO_QUERY_MAP:        what is mapped has to be read as text
+ * @NO_MARKERS:          private pages that are not there cannot be protected
+ * @STALE_BITS:          what mremap(2) leaves behind is not known
+ */
+enum setting { USUAL, NO_USERFAULTFD_CALL, NO_QUERY_MAP, NO_MARKERS, STALE_BITS };
+
+struct plan {
+	enum setting setting;
+	enum call_id call;
+	enum scope scope;
+	enum mode mode;
+	int error;
+	unsigned nth;
+	/* So many more behind it fail with it. */
+	unsigned more;
+};
+
+/**
+ * struct inject - in memory that children share
+ * @on:         calls are counted, and fail
+ * @seen:       how many calls the plan is about were made
+ * @failed:     how many of them failed
+ * @in_handler: the last one that failed was in a signal handler
+ * @gave_up:    the thread for faults was told something that ends it
+ */
+struct inject {
+	struct plan plan;
+	bool on;
+	unsigned seen;
+	unsigned failed;
+	bool in_handler;
+	bool gave_up;
+};
+
+extern struct inject *inject;
+
+/* Once, before leaks_begin(); and by the thread that is the caller, before each case. */
+void inject_prepare(void);
+void inject_begin(const struct plan *plan);
+/* Blocks that the library, in this process, got from malloc() and has not freed. */
+long inject_allocated(void);
+
+#endif

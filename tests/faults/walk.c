@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every system call of the library, failing with every error that it can give, the first time, the
+ * second, and so on, as long as the scenario makes it so often: alone, with all calls of its kind
+ * behind it, and after the kernel did what it was asked for. Each time no page may be lost, nothing
+ * left behind, no error returned that the header does not list, and nobody wait for ever.
+ */
+#include <criterion/criterion.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "case.h"
+#include "leaks.h"
+#include "model.h"
+#include "tally.h"
+
+/* More than that are not looked for. */
+#define MOST_WRONG 10
+
+static unsigned wrong;
+/* How often the scenario makes the call where nothing fails. */
+static unsigned made;
+
+static const char *chosen(void)
+{
+	const char *env = getenv("WRITEWATCH_BACKEND");
+
+	return env && *env ? env : "auto";
+}
+
+static bool is_auto(void)
+{
+	return strcmp(chosen(), "auto") == 0;
+}
+
+static void begin(void)
+{
+	backend_begin();
+	case_prepare();
+}
+
+TestSuite(faults, .init = begin, .fini = tally_close, .timeout = 600);
+
+static void start(enum setting setting)
+{
+	tally_open(chosen(), setting);
+	leaks_begin();
+}
+
+static void explain(const struct plan *plan)
+{
+	static const char *const modes[] = {"ONCE", "EVER", "LATE"};
+
+	cr_expect_fail("setting %d, %s%s, call %u, %s, %s: %s (%s)", plan->setting,
+		       calls[plan->call].name, plan->scope ? " in the handler" : "", plan->nth,
+		       modes[plan->mode], error_name(plan->error), result->failure, result->at);
+	wrong++;
+}
+
+/* A sanitizer makes every process cost several times as much. */
+#if defined(__SANITIZE_ADDRESS__)
+#define EVERY_CALL false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EVERY_CALL false
+#endif
+#endif
+#ifndef EVERY_CALL
+#define EVERY_CALL true
+#endif
+
+/*
+ * Where many calls fail it matters less which is the first, and what was seen in the usual setting
+ * need not be in others: all of the first few, and of the rest some, different ones for each error.
+ */
+static unsigned next_nth(const struct plan *plan)
+{
+	unsigned step = made / 16 + 1;
+	bool every = EVERY_CALL && plan->setting == USUAL && plan->mode == ONCE;
+
+	if (every || plan->nth < 6)
+		return plan->nth + 1;
+	return plan->nth + (plan->nth == 6 ? 1 + (unsigned)plan->error % step : step);
+}
+
+static void walk_mode(struct plan *plan)
+{
+	for (plan->nth = 1; wrong < MOST_WRONG; plan->nth = next_nth(plan)) {
+		bool ok = case_run(plan, is_auto());
+
+		if (!ok)
+			explain(plan);
+		if (ok && !case_reached())
+			break;
+		tally_case(plan);
+		/* What comes behind is wrong for the same reason. */
+		if (!ok)
+			break;
+	}
+}
+
+static void walk_error(struct plan *plan, int error, bool lasts)
+{
+	const struct call *call = &calls[plan->call];
+
+	plan->error = error;
+	plan->mode = ONCE;
+	walk_mode(plan);
+	if (lasts) {
+		plan->mode = EVER;
+		walk_mode(plan);
+	}
+	if (call->partial && plan->scope == BY_CALLER) {
+		plan->mode = LATE;
+		walk_mode(plan);
+	}
+	tally_flush(plan);
+}
+
+/* Where nothing fails, everything has to succeed. */
+static void look_at(struct plan *plan)
+{
+	plan->nth = UINT_MAX;
+	plan->mode = ONCE;
+	plan->error = 0;
+	cr_assert(case_run(plan, is_auto()), "without failures: %s (%s)", result->failure,
+		  result->at);
+	cr_assert_eq(result->error_count, 0);
+	made = inject->seen;
+}
+
+/* The end of a list is an answer. */
+static bool is_answer(const struct plan *plan, int error)
+{
+	return plan->setting == NO_QUERY_MAP && error == END_OF_FILE;
+}
+
+static void walk(enum setting setting, enum call_id call)
+{
+	struct plan plan = {.setting = setting, .call = call};
+	const struct call *c = &calls[call];
+
+	for (int scope = BY_CALLER; scope <= BY_HANDLER; scope++) {
+		plan.scope = (enum scope)scope;
+		look_at(&plan);
+		if (!made)
+			continue;
+		for (size_t i = 0; i < 8 && c->lasting[i]; i++)
+			if (!is_answer(&plan, c->lasting[i]))
+				walk_error(&plan, c->lasting[i], true);
+		for (size_t i = 0; i < 3 && c->passing[i]; i++)
+			walk_error(&plan, c->passing[i], false);
+	}
+}
+
+Test(faults, every_call_may_fail_at_any_time)
+{
+	start(USUAL);
+	for (int call = 0; call < CALLS; call++)
+		walk(USUAL, (enum call_id)call);
+}
+
+Test(faults, so_may_those_that_stand_in_for_userfaultfd)
+{
+	static const enum call_id those[] = {CALL_OPEN, CALL_ADOPT, CALL_UFFD_NEW, CALL_UFFD_API};
+
+	start(NO_USERFAULTFD_CALL);
+	for (size_t i = 0; i < sizeof(those) / sizeof(*those); i++)
+		walk(NO_USERFAULTFD_CALL, those[i]);
+}
+
+Test(faults, so_may_the_reading_of_what_is_mapped)
+{
+	start(NO_QUERY_MAP);
+	walk(NO_QUERY_MAP, CALL_PREAD);
+}
+
+static void need_synchronous_protection(void)
+{
+	if (is_auto() || strcmp(backend()->reported, "uffd") != 0)
+		cr_skip_test("a test of uffd-thread and uffd-sigbus");
+}
+
+/* As on Linux before 6.4. */
+Test(faults, so_may_what_stands_in_for_markers)
+{
+	static const enum call_id those[] = {CALL_POPULATE_READ, CALL_NOHUGEPAGE, CALL_MPROTECT,
+					     CALL_UFFD_PROTECT};
+
+	need_synchronous_protection();
+	start(NO_MARKERS);
+	for (size_t i = 0; i < sizeof(those) / sizeof(*those); i++)
+		walk(NO_MARKERS, those[i]);
+}
+
+/* As where mremap(2) leaves protection behind: Linux before 6.13. */
+Test(faults, so_may_the_question_whose_memory_it_is)
+{
+	need_synchronous_protection();
+	start(STALE_BITS);
+	walk(STALE_BITS, CALL_UFFD_ZEROPAGE);
+}

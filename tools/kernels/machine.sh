@@ -1,0 +1,100 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#
+# Part of tools/kernels.sh: runs a plan in a virtual machine, or on the kernel that is here.
+
+# What a cloud kernel has as modules and the machine needs: a disk, for files, and a swap in memory.
+modules='virtio_pci virtio_blk ext4 crc32c_generic lzo-rle zram'
+
+# copy_programs ROOT: without what only a debugger reads.
+copy_programs() {
+	local files
+
+	mapfile -t files < <(find "$build/tests" -maxdepth 1 -type f -name 'test-*')
+	files+=("$build"/tests/vm/{launch,reclaim,backends} "$build/cmd/writewatch")
+	mkdir -p "$1/tests" "$1/lib" && cp "${files[@]}" "$1/tests" || return
+	ldd "${files[@]}" | grep -oE '/[^ ]+\.so[^ ]*[^ :]' | sort -u | xargs cp -Lt "$1/lib"
+	strip -g "$1"/tests/* 2>/dev/null
+	return 0
+}
+
+# Most of the time that a test takes to start, see tests/vm/lazy_git.c.
+replace_libgit2() {
+	local library
+
+	for library in "$1"/lib/libgit2.so.*; do
+		[[ -f $library ]] || continue
+		mv "$library" "$1/lib/libgit2-real.so" &&
+			cp "$build/tests/vm/liblazy_git.so" "$library"
+	done
+}
+
+# The kernel's modules and the order to load them in.
+copy_modules() {
+	local root=$1 module path
+
+	for module in $modules; do
+		modprobe -d "$modules_root" -S "$release" --show-depends "$module" 2>/dev/null
+	done | awk '$1 == "insmod" && !seen[$2]++ {print $2}' | while read -r path; do
+		if [[ $path == *.xz ]]; then
+			xz -dc "$path" >"$root/modules/$(basename "$path" .xz)"
+		else
+			cp "$path" "$root/modules/"
+		fi
+		echo "/modules/$(basename "$path" .xz)"
+	done >"$root/modules.order"
+}
+
+# initramfs LOGS
+initramfs() {
+	local root=$1/root
+
+	rm -rf "$root" && mkdir -p "$root"/{bin,dev,proc,sys,tmp,etc,modules} || return
+	copy_programs "$root" || return
+	replace_libgit2 "$root"
+	ln -s lib "$root/lib64"
+	cp "$(command -v busybox)" "$root/bin/busybox"
+	printf 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$root/etc/passwd"
+	copy_modules "$root"
+	cp "$tools/init" "$tools/run.sh" "$1/plan" "$root"
+	chmod +x "$root/init"
+	(cd "$root" && find . | cpio -o -H newc --quiet) >"$1/initramfs" && rm -r "$root"
+}
+
+# boot LOGS THP: until the machine is done, or has taken too long.
+boot() {
+	local logs=$1 machine
+
+	rm -f "$logs/disk" && truncate -s 1G "$logs/disk" && mkfs.ext4 -q "$logs/disk" || return
+	# In the background, because a trap waits for what is in the foreground.
+	timeout --foreground "$machine_limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
+		-m 2G -smp 2 -nodefaults -display none -no-reboot -kernel "$image" \
+		-initrd "$logs/initramfs" -serial file:"$logs/console" -serial file:"$logs/output" \
+		-drive file="$logs/disk",format=raw,if=virtio,cache=unsafe \
+		-append "console=ttyS0 panic=-1 ww_thp=$2 WW_SECONDS=$WW_SECONDS" >"$logs/qemu" 2>&1 &
+	machine=$!
+	# shellcheck disable=SC2064 # what it is now
+	trap "kill $machine 2>/dev/null" EXIT
+	wait "$machine"
+	trap - EXIT
+	rm -f "$logs/disk" "$logs/initramfs"
+}
+
+# run_here LOGS: with copies, as the user that has no rights may not reach the build directory.
+run_here() {
+	local logs=$1 copies status
+
+	copies=$(mktemp -d /tmp/writewatch-XXXXXX) && chmod 755 "$copies" || return
+	mkdir -m 1777 "$copies/work" && copy_programs "$copies" || return
+	cp "$tools/run.sh" "$logs/plan" "$copies"
+	# The C library has to be the one that is here.
+	find "$copies/lib" ! -name 'libwritewatch*' -type f -delete
+	(
+		cd "$copies/work" || exit
+		export WW_SECONDS LD_LIBRARY_PATH=$copies/lib
+		exec timeout --foreground "$machine_limit" sh "$copies/run.sh" "$copies/tests" "$copies/plan"
+	) >"$logs/output" 2>&1
+	status=$?
+	rm -rf "$copies"
+	return $status
+}
