@@ -215,8 +215,11 @@ int crew_start(struct crew *c)
 	sigset_t all, old;
 	int r = 0;
 
-	/* Signals go to the frame loop: a writer's system calls are never cut short. */
+	/* Signals go to the frame loop: a writer's system calls are never cut short. But for two that
+	 * some backends learn of writes by. */
 	sigfillset(&all);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (c->started < c->size && r == 0) {
 		struct writer *w = &c->writers[c->started];

@@ -37,30 +37,27 @@ PATH=$PATH:/usr/sbin:/sbin
 # + the tests in them that are for no backend in particular. The kernel that is here has
 # whatever it has: what cannot be used there is skipped. One processor is for what wakes a thread
 # for every fault, which takes milliseconds between two emulated ones.
-most=backends,demo,badinput,conformance,oracle,winapi,stress
-once=unit+,support+,abi+
-plain=$once,kernel+,pitfalls,pitfalls+
-swap=backends,conformance,oracle,stress
+most=backends,demo,conformance,winapi,stress
+plain=unit+,support+,abi+,kernel+,pitfalls,pitfalls+
+swap=backends,conformance,stress
 read -r -d '' table <<EOF
 # kernels     thp           user  uffd     memory  cpus  ops    backend            suites
-6.12,own      always,never  root  allowed  roomy   2     20000  auto=pagemap-scan  $most,$plain
-6.12,own      always,never  user  allowed  roomy   2     20000  auto=pagemap-scan  $most
-6.1           always,never  root  allowed  roomy   1     5000   auto=uffd-thread   $most,pitfalls,$once
-6.12,own      always,never  root  allowed  roomy   1     5000   uffd-thread        $most
-6.1,own       always        root  allowed  roomy   2     5000   uffd-thread        stress
-6.1           always,never  user  allowed  roomy   2     5000   auto=uffd-sigbus   $most,pitfalls
-6.12,own      always,never  user  allowed  roomy   2     5000   uffd-sigbus        $most
+6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $most,badinput,oracle,$plain
+6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $most,oracle,kernel+
+6.12,own      always        user  allowed  roomy   2     10000  auto=pagemap-scan  $most,oracle
+6.1           always,never  root  allowed  roomy   1     3000   auto=uffd-thread   $most
+6.12          always        root  allowed  roomy   1     3000   uffd-thread        $most,oracle
+6.1           always,never  user  allowed  roomy   2     3000   auto=uffd-sigbus   $most
+6.12,own      always        user  allowed  roomy   2     3000   uffd-sigbus        $most,oracle
 all           always        root  denied   roomy   2     3000   auto=mprotect      backends,demo
-6.1,own       always,never  user  denied   roomy   2     3000   auto=mprotect      $most,pitfalls
-6.12          always,never  user  denied   roomy   2     3000   auto=mprotect      $most
-all           always,never  user  allowed  roomy   2     3000   soft-dirty         $most
-6.12          always        user  allowed  swap    2     20000  auto=pagemap-scan  $swap
-6.1,6.12      always        root  allowed  swap    1     5000   uffd-thread        $swap
-6.1,6.12      always        user  allowed  swap    2     5000   uffd-sigbus        $swap
-6.1,6.12      always        user  denied   swap    2     3000   auto=mprotect      $swap
-6.1,6.12      always        user  allowed  swap    2     3000   soft-dirty         $swap
+all           always        user  denied   roomy   2     3000   auto=mprotect      $most
+all           always        user  allowed  roomy   2     3000   soft-dirty         backends,demo
+6.12          always        user  allowed  swap    2     10000  auto=pagemap-scan  $swap,oracle
+6.12          always        root  allowed  swap    1     3000   uffd-thread        $swap
+6.1,6.12      always        user  allowed  swap    2     3000   uffd-sigbus        $swap
+6.12          always        user  denied   swap    2     3000   auto=mprotect      $swap
 EOF
-machines='6.12:always 6.1:always 6.12:never 6.1:never own:always own:never'
+machines='6.12:always 6.1:always 6.12:never 6.1:never own:always'
 export WW_SECONDS=${WW_SECONDS:-4}
 
 tools=$PWD/tools/kernels

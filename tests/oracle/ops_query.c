@@ -189,7 +189,7 @@ static void compare_count(struct oracle *o, const struct query *q)
 		runs += live && p->state == WRITTEN && !in_run;
 		in_run = live && p->state == WRITTEN;
 	}
-	if (q->shape == RANGES && least == most)
+	if (q->shape == RANGES && least == most && !except(NOT_EXACT))
 		least = most = runs;
 	else if (q->shape == RANGES)
 		least = most != 0 && least != 0;
