@@ -138,7 +138,7 @@ static bool is_excepted(const struct kind *kind, enum exception *which)
 struct watched *start(const struct kind *kind)
 {
 	static struct watched t;
-	enum exception which;
+	enum exception which = EXCEPTIONS;
 	bool excepted = is_excepted(kind, &which);
 	int r;
 

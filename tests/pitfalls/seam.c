@@ -38,7 +38,8 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 		return -seam.fail_register;
 	if (request == WWK_UFFDIO_WRITEPROTECT && seam.fail_protect)
 		return -seam.fail_protect;
-	seam.protects += request == WWK_UFFDIO_WRITEPROTECT;
+	/* Threads of the library come here, too. */
+	__atomic_fetch_add(&seam.protects, request == WWK_UFFDIO_WRITEPROTECT, __ATOMIC_RELAXED);
 	if (request == WWK_UFFDIO_WRITEPROTECT && seam.protecting) {
 		const struct wwk_uffdio_range *range = arg;
 
