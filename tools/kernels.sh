@@ -50,8 +50,9 @@ read -r -d '' table <<EOF
 6.1           always,never  user  allowed  roomy   2     3000   auto=uffd-sigbus   $most
 6.12,own      always        user  allowed  roomy   2     3000   uffd-sigbus        $most,oracle
 all           always        root  denied   roomy   2     3000   auto=mprotect      backends,demo
-all           always        user  denied   roomy   2     3000   auto=mprotect      $most
-all           always        user  allowed  roomy   2     3000   soft-dirty         backends,demo
+6.1,6.12      always        user  denied   roomy   2     3000   auto=mprotect      $most
+own           always        user  denied   roomy   2     3000   auto=mprotect      backends,conformance,demo
+all           always        user  allowed  roomy   2     3000   soft-dirty         backends
 6.12          always        user  allowed  swap    2     10000  auto=pagemap-scan  $swap,oracle
 6.12          always        root  allowed  swap    1     3000   uffd-thread        $swap
 6.1,6.12      always        user  allowed  swap    2     3000   uffd-sigbus        $swap
