@@ -24,9 +24,8 @@ static int clear_all(struct ww *w)
 static int take_in(struct ww *w, struct page_states *states, uintptr_t start, uintptr_t end)
 {
 	while (start < end) {
-		uintptr_t most = start + (PM_WORDS << w->page_shift);
-		uintptr_t stop = most < end ? most : end;
-		int r = pagemap_read(w, start, stop, w->words);
+		uintptr_t stop = end;
+		int r = pagemap_read_some(w, start, &stop);
 
 		if (r < 0)
 			return r;
@@ -76,15 +75,6 @@ static int locked_harvest(struct ww *w)
 	return r;
 }
 
-static void set_states(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
-{
-	sigset_t old;
-
-	clients_lock(&old);
-	page_states_change(&w->states, start, end, clear, set);
-	clients_unlock(&old);
-}
-
 static int sd_attach(struct ww *w, const struct mapping *m)
 {
 	uintptr_t start = m->start, end = m->end;
@@ -103,11 +93,7 @@ static int sd_attach(struct ww *w, const struct mapping *m)
 
 static int sd_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	sigset_t old;
-
-	clients_lock(&old);
-	page_states_clear(&w->states, start, end);
-	clients_unlock(&old);
+	client_forget(&w->client, start, end);
 	return 0;
 }
 
@@ -132,13 +118,13 @@ static int sd_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 	sys_madvise(r->start, r->end - r->start, MADV_NOHUGEPAGE);
 	n = locked_harvest(w);
 	if (n == 0)
-		set_states(w, r->start, r->end, STATE_WRITTEN, 0);
+		client_change(&w->client, r->start, r->end, STATE_WRITTEN, 0);
 	return n;
 }
 
 static int sd_settle(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	set_states(w, start, end, 0, STATE_WRITTEN);
+	client_change(&w->client, start, end, 0, STATE_WRITTEN);
 	return 0;
 }
 
@@ -163,7 +149,7 @@ static int sd_discard(struct ww *w, struct range *r, const struct mapping *m)
 		return n == -ENOMEM ? n : -ENOTSUP;
 	n = locked_harvest(w);
 	if (n == 0)
-		set_states(w, m->start, m->end, STATE_WRITTEN, 0);
+		client_change(&w->client, m->start, m->end, STATE_WRITTEN, 0);
 	return n;
 }
 
@@ -234,9 +220,8 @@ static bool any_dirty(const struct ww *w, size_t n)
 static int has_news(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	while (start < end) {
-		uintptr_t most = start + (PM_WORDS << w->page_shift);
-		uintptr_t stop = most < end ? most : end;
-		int r = pagemap_read(w, start, stop, w->words);
+		uintptr_t stop = end;
+		int r = pagemap_read_some(w, start, &stop);
 
 		if (r < 0 || any_dirty(w, (stop - start) >> w->page_shift))
 			return r < 0 ? r : 1;
@@ -280,12 +265,8 @@ static int sd_scan(struct ww *w, struct range *range, uintptr_t start, uintptr_t
 
 static int open_files(struct ww *w, const char **why)
 {
-	int r = pagemap_open(w, why);
+	int r = pagemap_open_to_read(w, why);
 
-	if (r < 0)
-		return r;
-	*why = "no address space for a buffer";
-	r = pagemap_make_words(w);
 	if (r < 0)
 		return r;
 	*why = "/proc/self/clear_refs cannot be opened for writing";

@@ -79,15 +79,6 @@ static int us_open(struct ww *w, const char **why)
 	return r;
 }
 
-static void set_states(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
-{
-	sigset_t old;
-
-	clients_lock(&old);
-	page_states_change(&w->states, start, end, clear, set);
-	clients_unlock(&old);
-}
-
 static int us_attach(struct ww *w, const struct mapping *m)
 {
 	int r;
@@ -99,31 +90,26 @@ static int us_attach(struct ww *w, const struct mapping *m)
 		r = uffd_attach(w, m);
 	/* Shared until something else is known: that only makes its faults looked at twice. */
 	if (r == 0)
-		set_states(w, m->start, m->end, 0, STATE_WATCHED | STATE_SHARED);
+		client_change(&w->client, m->start, m->end, 0, STATE_WATCHED | STATE_SHARED);
 	return r;
 }
 
 static int us_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	sigset_t old;
 	int r;
 
 	/* From the next line on, faults that are under way find nothing to un-protect. */
 	clients_count_ending();
 	r = uffd_detach(w, start, end);
-	if (r < 0)
-		return r;
-	clients_lock(&old);
-	page_states_clear(&w->states, start, end);
-	clients_count_ending();
-	clients_unlock(&old);
-	return 0;
+	if (r == 0)
+		client_forget(&w->client, start, end);
+	return r;
 }
 
 static int us_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 {
 	if (kind == MAPPING_PRIVATE_ANON)
-		set_states(w, r->start, r->end, STATE_SHARED, 0);
+		client_change(&w->client, r->start, r->end, STATE_SHARED, 0);
 	faults_keep(w);
 	return uffd_sync_arm(w, r, kind);
 }

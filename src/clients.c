@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "registry.h"
 #include "sys.h"
 
 enum { FREE, HELD, AWAITED };
@@ -100,9 +101,28 @@ size_t clients_endings(void)
 	return __atomic_load_n(&endings, __ATOMIC_ACQUIRE);
 }
 
+void client_change(struct client *c, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
+{
+	sigset_t old;
+
+	clients_lock(&old);
+	page_states_change(c->states, start, end, clear, set);
+	clients_unlock(&old);
+}
+
+void client_forget(struct client *c, uintptr_t start, uintptr_t end)
+{
+	sigset_t old;
+
+	clients_lock(&old);
+	page_states_clear(c->states, start, end);
+	clients_count_ending();
+	clients_unlock(&old);
+}
+
 bool clients_use(uintptr_t start, uintptr_t end)
 {
-	bool found = start < (uintptr_t)lock_word + sys_page_size() && (uintptr_t)lock_word < end;
+	bool found = range_meets(start, end, lock_word, sys_page_size());
 
 	for (const struct client *c = first; c && !found; c = c->next)
 		found = page_states_use(c->states, start, end);

@@ -55,6 +55,10 @@ struct client *clients_first(void);
  */
 void clients_count_ending(void);
 size_t clients_endings(void);
+/* page_states_change() for its states; and all of them cleared, as nothing is watched there any more.
+ * Both take the lock. */
+void client_change(struct client *c, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set);
+void client_forget(struct client *c, uintptr_t start, uintptr_t end);
 /* Whether any of [start, end) is what handlers write to. With the lock. */
 bool clients_use(uintptr_t start, uintptr_t end);
 /* Whether any client watches any page of [start, end). With the lock. */

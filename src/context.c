@@ -13,9 +13,6 @@ static const uint64_t known_guarantees = WW_EXACT | WW_ATOMIC_RESET | WW_RANGED_
 
 static const uint64_t known_flags = WW_WRITERS_STOPPED | WW_NO_HANDLER;
 
-/* How many holes in watched memory may be found before there is other room. */
-#define MAP_TRIES 64
-
 /* What ww_new() is asked for: no backend at all, only this one, or, with neither, the first. */
 struct wish {
 	bool none;
@@ -318,61 +315,6 @@ int context_mapping_at(struct ww *w, struct maps_walk *walk, struct mapping *m, 
 	return r;
 }
 
-static bool is_watched(struct ww *w, uintptr_t start, uintptr_t end)
-{
-	const struct range *r = registry_first(&w->registry, start);
-	bool watched = r && r->start < end;
-	sigset_t old;
-
-	if (watched || clients_init() < 0)
-		return watched;
-	clients_lock(&old);
-	watched = clients_watch(start, end);
-	clients_unlock(&old);
-	return watched;
-}
-
-int context_map(struct ww *w, void **out, size_t size)
-{
-	void *wrong[MAP_TRIES], *at = NULL;
-	size_t n = 0;
-	int r = 0;
-
-	size = (size + w->page_size - 1) & ~(w->page_size - 1);
-	while (r == 0) {
-		r = sys_mmap(&at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
-		if (r < 0 || !is_watched(w, (uintptr_t)at, (uintptr_t)at + size))
-			break;
-		wrong[n++] = at;
-		r = n < MAP_TRIES ? 0 : -ENOMEM;
-	}
-	while (n)
-		sys_munmap(wrong[--n], size);
-	if (r == 0)
-		*out = at;
-	return r;
-}
-
-static bool meets(uintptr_t start, uintptr_t end, const void *at, size_t size)
-{
-	return start < (uintptr_t)at + size && (uintptr_t)at < end;
-}
-
-bool context_uses(const struct ww *w, uintptr_t start, uintptr_t end)
-{
-	bool used = false;
-	sigset_t old;
-
-	/* Handlers write to the tables of every context. */
-	if (clients_init() == 0) {
-		clients_lock(&old);
-		used = clients_use(start, end);
-		clients_unlock(&old);
-	}
-	return used || meets(start, end, w, sizeof(*w)) || meets(start, end, w->guard, w->page_size) ||
-	       (w->words && meets(start, end, w->words, PM_WORDS * sizeof(*w->words)));
-}
-
 int context_settle(struct ww *w, struct range *range)
 {
 	int r = 0;
@@ -409,7 +351,8 @@ static void fill_info(const struct ww *w, struct ww_info *info)
 		.watched = w->registry.bytes,
 		.range_count = w->registry.count,
 		.refusal_count = w->refusal_count,
-		.widened = w->widened,
+		/* Handlers count without the lock of the context. */
+		.widened = __atomic_load_n(&w->widened, __ATOMIC_RELAXED),
 	};
 	memcpy(info->refusals, w->refusals, sizeof(info->refusals));
 }

@@ -131,7 +131,6 @@ static int restore_mapped(struct ww *w, uintptr_t start, uintptr_t end)
 
 int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	sigset_t old;
 	int r;
 
 	/* Until all of it is un-protected it is watched. */
@@ -140,10 +139,7 @@ int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
 		r = restore_mapped(w, start, end);
 	if (r < 0)
 		return -ENOMEM;
-	clients_lock(&old);
-	page_states_clear(&w->states, start, end);
-	clients_count_ending();
-	clients_unlock(&old);
+	client_forget(&w->client, start, end);
 	return 0;
 }
 

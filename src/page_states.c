@@ -83,21 +83,16 @@ void page_states_free(struct page_states *t)
 	t->root = NULL;
 }
 
-static bool meets(uintptr_t start, uintptr_t end, const void *at, size_t size)
-{
-	return at && start < (uintptr_t)at + size && (uintptr_t)at < end;
-}
-
 bool page_states_use(const struct page_states *t, uintptr_t start, uintptr_t end)
 {
-	bool found = meets(start, end, t->root, ROOT_SIZE * sizeof(*t->root));
+	bool found = range_meets(start, end, t->root, ROOT_SIZE * sizeof(*t->root));
 
 	for (size_t i = 0; !found && t->root && i < ROOT_SIZE; i++) {
 		uint8_t **node = t->root[i];
 
-		found = meets(start, end, node, NODE_SIZE * sizeof(*node));
+		found = range_meets(start, end, node, NODE_SIZE * sizeof(*node));
 		for (size_t k = 0; !found && node && k < NODE_SIZE; k++)
-			found = meets(start, end, node[k], LEAF_SIZE);
+			found = range_meets(start, end, node[k], LEAF_SIZE);
 	}
 	return found;
 }

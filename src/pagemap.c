@@ -22,11 +22,15 @@ int pagemap_open(struct ww *w, const char **why)
 	return r;
 }
 
-int pagemap_make_words(struct ww *w)
+int pagemap_open_to_read(struct ww *w, const char **why)
 {
+	int r = pagemap_open(w, why);
 	void *p;
-	int r = context_map(w, &p, PM_WORDS * sizeof(*w->words));
 
+	if (r < 0)
+		return r;
+	*why = "no address space for a buffer";
+	r = context_map(w, &p, PM_WORDS * sizeof(*w->words));
 	if (r == 0)
 		w->words = p;
 	return r;
@@ -58,4 +62,13 @@ int pagemap_read(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words)
 	}
 	/* Another file by that number would have been believed. */
 	return context_lost(w, &w->pagemap) ? -ESTALE : 0;
+}
+
+int pagemap_read_some(struct ww *w, uintptr_t start, uintptr_t *end)
+{
+	uintptr_t most = start + (PM_WORDS << w->page_shift);
+
+	if (*end > most)
+		*end = most;
+	return pagemap_read(w, start, *end, w->words);
 }

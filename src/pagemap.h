@@ -19,10 +19,12 @@ struct ww;
 
 /* Opens w->pagemap and w->maps. */
 int pagemap_open(struct ww *w, const char **why);
+/* The same, and makes w->words. pagemap_close() closes and frees everything. */
+int pagemap_open_to_read(struct ww *w, const char **why);
+void pagemap_close(struct ww *w);
 /* The words of the pages in [start, end); -ESTALE, -EIO. */
 int pagemap_read(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words);
-/* Makes w->words; pagemap_close() closes and frees everything. */
-int pagemap_make_words(struct ww *w);
-void pagemap_close(struct ww *w);
+/* The same into w->words, as far as there is room; sets *end to how far that is. */
+int pagemap_read_some(struct ww *w, uintptr_t start, uintptr_t *end);
 
 #endif

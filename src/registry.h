@@ -58,6 +58,12 @@ static inline struct range *range_next(const struct range *r)
 	return r->next[0];
 }
 
+/* Whether [start, end) has any byte of what is at @at; of nothing where that is NULL. */
+static inline bool range_meets(uintptr_t start, uintptr_t end, const void *at, size_t size)
+{
+	return at && start < (uintptr_t)at + size && (uintptr_t)at < end;
+}
+
 /* The first range that ends behind addr, or NULL. */
 struct range *registry_first(const struct registry *reg, uintptr_t addr);
 /* Whether the ranges from first on, registry_first() of start, cover [start, end) without gaps. */

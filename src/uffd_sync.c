@@ -11,12 +11,8 @@
 
 int uffd_sync_open(struct ww *w, int flags, uint64_t features, const char **why)
 {
-	int r = pagemap_open(w, why);
+	int r = pagemap_open_to_read(w, why);
 
-	if (r < 0)
-		return r;
-	*why = "no address space for a buffer";
-	r = pagemap_make_words(w);
 	if (r < 0)
 		return r;
 	*why = "the kernel's userfaultfd does not write-protect (Linux 5.13, x86-64 or arm64)";
@@ -159,9 +155,8 @@ static int release_raced(struct ww *w, const struct mapping *m)
 	uintptr_t start = m->start, end = m->end;
 
 	while (start < end) {
-		uintptr_t most = start + (PM_WORDS << w->page_shift);
-		uintptr_t stop = most < end ? most : end;
-		int n = pagemap_read(w, start, stop, w->words);
+		uintptr_t stop = end;
+		int n = pagemap_read_some(w, start, &stop);
 
 		for (size_t i = 0; n == 0 && i < (stop - start) >> w->page_shift; i++) {
 			uintptr_t page = start + (i << w->page_shift);
@@ -327,10 +322,9 @@ int uffd_sync_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end
 		return n == 0 ? -ESTALE : n;
 	maps_walk(&s.walk, start, end);
 	while (start < end && !sink_full(sink)) {
-		uintptr_t most = start + (PM_WORDS << w->page_shift);
-		uintptr_t stop = most < end ? most : end;
+		uintptr_t stop = end;
 
-		n = pagemap_read(w, start, stop, w->words);
+		n = pagemap_read_some(w, start, &stop);
 		if (n == 0)
 			n = take_words(&s, &start, stop);
 		if (n < 0)
