@@ -296,10 +296,20 @@ static void *churn(void *arg)
 	return NULL;
 }
 
+/* AddressSanitizer's allocator, which every new thread needs, does not know of forks. */
+static void skip_if_no_thread_can_start(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+	if (!(backend()->guarantees & WW_NO_THREAD))
+		cr_skip_test("AddressSanitizer may hang a child that starts a thread");
+#endif
+}
+
 Test(fork_threads, a_fork_at_any_moment_leaves_a_whole_list_and_a_free_lock, .timeout = 60)
 {
 	pthread_t thread;
 
+	skip_if_no_thread_can_start();
 	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
 	cr_assert_eq(pthread_create(&thread, NULL, churn, NULL), 0);
 	for (int i = 0; i < 300; i++) {
