@@ -34,7 +34,7 @@ static int take_in(struct ww *w, struct page_states *states, uintptr_t start, ui
 				page_states_change(states, start, start + w->page_size, 0,
 						   STATE_WRITTEN);
 	}
-	return 0;
+	return pagemap_check(w);
 }
 
 static int take_in_client(struct ww *w, struct client *c)
@@ -227,7 +227,7 @@ static int has_news(struct ww *w, uintptr_t start, uintptr_t end)
 			return r < 0 ? r : 1;
 		start = stop;
 	}
-	return 0;
+	return pagemap_check(w);
 }
 
 static int learn(struct ww *w, uintptr_t start, uintptr_t end, bool reset)

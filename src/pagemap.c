@@ -45,7 +45,7 @@ void pagemap_close(struct ww *w)
 	sys_close(&w->pagemap);
 }
 
-int pagemap_read(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words)
+static int read_words(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words)
 {
 	char *to = (char *)words;
 	size_t have = 0, size = ((end - start) >> w->page_shift) * sizeof(*words);
@@ -60,8 +60,19 @@ int pagemap_read(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words)
 			return context_lost(w, &w->pagemap) ? -ESTALE : -EIO;
 		have += (size_t)n;
 	}
-	/* Another file by that number would have been believed. */
+	return 0;
+}
+
+int pagemap_check(struct ww *w)
+{
 	return context_lost(w, &w->pagemap) ? -ESTALE : 0;
+}
+
+int pagemap_read(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words)
+{
+	int r = read_words(w, start, end, words);
+
+	return r == 0 ? pagemap_check(w) : r;
 }
 
 int pagemap_read_some(struct ww *w, uintptr_t start, uintptr_t *end)
@@ -70,5 +81,5 @@ int pagemap_read_some(struct ww *w, uintptr_t start, uintptr_t *end)
 
 	if (*end > most)
 		*end = most;
-	return pagemap_read(w, start, *end, w->words);
+	return read_words(w, start, *end, w->words);
 }

@@ -24,7 +24,11 @@ int pagemap_open_to_read(struct ww *w, const char **why);
 void pagemap_close(struct ww *w);
 /* The words of the pages in [start, end); -ESTALE, -EIO. */
 int pagemap_read(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words);
-/* The same into w->words, as far as there is room; sets *end to how far that is. */
+/*
+ * The same into w->words, as far as there is room; sets *end to how far that is. Another file by that
+ * number would be believed, until pagemap_check() says -ESTALE.
+ */
 int pagemap_read_some(struct ww *w, uintptr_t start, uintptr_t *end);
+int pagemap_check(struct ww *w);
 
 #endif

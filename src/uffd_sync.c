@@ -169,7 +169,7 @@ static int release_raced(struct ww *w, const struct mapping *m)
 			return n;
 		start = stop;
 	}
-	return 0;
+	return pagemap_check(w);
 }
 
 int uffd_sync_discard(struct ww *w, struct range *r, const struct mapping *m)
@@ -208,6 +208,10 @@ static bool next_run(const struct ww *w, uintptr_t base, uintptr_t pos, uintptr_
 	const uint64_t *begin;
 	uint64_t least = PM_PRESENT | PM_SWAPPED;
 
+	/* Mostly all are: eight at a time. */
+	while (last - p >= 8 &&
+	       p[0] & p[1] & p[2] & p[3] & p[4] & p[5] & p[6] & p[7] & PM_UFFD_WP)
+		p += 8;
 	while (p < last && *p & PM_UFFD_WP)
 		p++;
 	begin = p;
@@ -299,10 +303,13 @@ static int take_words(struct scan *s, uintptr_t *start, uintptr_t stop)
 {
 	uintptr_t pos = *start;
 	struct run run;
+	int r = 0;
 
 	while (!sink_full(s->sink) && next_run(s->w, *start, pos, stop, &run)) {
-		int r = take_run(s, &run, &pos);
-
+		if (pos == *start)
+			r = pagemap_check(s->w);
+		if (r == 0)
+			r = take_run(s, &run, &pos);
 		if (r < 0)
 			return r;
 	}
@@ -330,5 +337,6 @@ int uffd_sync_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end
 		if (n < 0)
 			return n;
 	}
-	return start < end;
+	n = pagemap_check(w);
+	return n == 0 ? start < end : n;
 }
