@@ -11,17 +11,7 @@
 #include <stdio.h>
 
 #include "faults.h"
-#include "uapi/madvise.h"
 #include "trial.h"
-
-/* In a child too: its memory is protected like its parent's, and so is the table. */
-static int mp_fault(struct ww *w, uintptr_t page, bool doubt)
-{
-	if (mp_let_go(w, page) < 0)
-		return 0;
-	/* It may have been SIGBUS, for what lies behind the end of a file. */
-	return !doubt || sys_madvise(page, w->page_size, MADV_POPULATE_WRITE) != -EFAULT;
-}
 
 static void mp_close(struct ww *w)
 {

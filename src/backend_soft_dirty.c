@@ -58,7 +58,7 @@ static int harvest(struct ww *w)
 {
 	int r = 0;
 
-	for (struct client *c = clients_first(); r == 0 && c; c = c->next)
+	for (struct client *c = clients.first; r == 0 && c; c = c->next)
 		if (c->kind == w->client.kind)
 			r = take_in_client(w, c);
 	return r < 0 ? r : clear_all(w);

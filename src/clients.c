@@ -7,10 +7,7 @@
 #include "registry.h"
 #include "sys.h"
 
-enum { FREE, HELD, AWAITED };
-
-static uint32_t *lock_word;
-static struct client *first;
+struct clients clients;
 static size_t endings;
 
 int clients_init(void)
@@ -19,35 +16,29 @@ int clients_init(void)
 	void *page;
 	int r;
 
-	if (__atomic_load_n(&lock_word, __ATOMIC_ACQUIRE))
+	if (__atomic_load_n(&clients.lock, __ATOMIC_ACQUIRE))
 		return 0;
 	r = sys_mmap(&page, sys_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
 	if (r < 0)
 		return r;
 	r = sys_madvise((uintptr_t)page, sys_page_size(), MADV_WIPEONFORK);
 	/* Kept for the life of the process: a handler may be about to look at it at any time. */
-	if (r == 0 && __atomic_compare_exchange_n(&lock_word, &none, page, false,
+	if (r == 0 && __atomic_compare_exchange_n(&clients.lock, &none, page, false,
 						  __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		return 0;
 	sys_munmap(page, sys_page_size());
 	return r == 0 || r == -ENOMEM ? r : -ENOTSUP;
 }
 
-void clients_lock_blocked(void)
+void clients_await(void)
 {
-	uint32_t free = FREE;
-
-	if (__atomic_compare_exchange_n(lock_word, &free, HELD, false, __ATOMIC_ACQUIRE,
-					__ATOMIC_RELAXED))
-		return;
-	while (__atomic_exchange_n(lock_word, AWAITED, __ATOMIC_ACQUIRE) != FREE)
-		sys_futex_wait(lock_word, AWAITED);
+	while (__atomic_exchange_n(clients.lock, LOCK_AWAITED, __ATOMIC_ACQUIRE) != LOCK_FREE)
+		sys_futex_wait(clients.lock, LOCK_AWAITED);
 }
 
-void clients_unlock_blocked(void)
+void clients_wake(void)
 {
-	if (__atomic_exchange_n(lock_word, FREE, __ATOMIC_RELEASE) == AWAITED)
-		sys_futex_wake(lock_word);
+	sys_futex_wake(clients.lock);
 }
 
 void clients_lock(sigset_t *old)
@@ -67,14 +58,14 @@ void clients_add(struct client *c)
 	sigset_t old;
 
 	clients_lock(&old);
-	c->next = first;
-	first = c;
+	c->next = clients.first;
+	clients.first = c;
 	clients_unlock(&old);
 }
 
 void clients_remove(struct client *c)
 {
-	struct client **link = &first;
+	struct client **link = &clients.first;
 	sigset_t old;
 
 	clients_lock(&old);
@@ -84,11 +75,6 @@ void clients_remove(struct client *c)
 		*link = c->next;
 	clients_count_ending();
 	clients_unlock(&old);
-}
-
-struct client *clients_first(void)
-{
-	return first;
 }
 
 void clients_count_ending(void)
@@ -122,9 +108,9 @@ void client_forget(struct client *c, uintptr_t start, uintptr_t end)
 
 bool clients_use(uintptr_t start, uintptr_t end)
 {
-	bool found = range_meets(start, end, lock_word, sys_page_size());
+	bool found = range_meets(start, end, clients.lock, sys_page_size());
 
-	for (const struct client *c = first; c && !found; c = c->next)
+	for (const struct client *c = clients.first; c && !found; c = c->next)
 		found = page_states_use(c->states, start, end);
 	return found;
 }
@@ -136,7 +122,7 @@ static bool watches(const struct client *c, uintptr_t start, uintptr_t end)
 
 bool clients_watch(uintptr_t start, uintptr_t end)
 {
-	for (const struct client *c = first; c; c = c->next)
+	for (const struct client *c = clients.first; c; c = c->next)
 		if (watches(c, start, end))
 			return true;
 	return false;
@@ -144,7 +130,7 @@ bool clients_watch(uintptr_t start, uintptr_t end)
 
 bool clients_overlap(const struct client *c, uintptr_t start, uintptr_t end)
 {
-	for (const struct client *other = first; other; other = other->next)
+	for (const struct client *other = clients.first; other; other = other->next)
 		if (other != c && other->kind == c->kind && watches(other, start, end))
 			return true;
 	return false;

@@ -37,18 +37,48 @@ struct client {
 	int (*fault)(struct ww *w, uintptr_t page, bool doubt);
 };
 
+/**
+ * struct clients - all of them; what handlers use is written out here, as each call costs
+ * @lock:  in a page of its own
+ * @first: of the list, with the lock
+ */
+extern struct clients {
+	uint32_t *lock;
+	struct client *first;
+} clients;
+
+enum { LOCK_FREE, LOCK_HELD, LOCK_AWAITED };
+
+/* What runs for each fault stays together: the kernel has emptied the caches. */
+#define HOT __attribute__((hot))
+#define COLD __attribute__((cold, noinline))
+
 /* Makes the lock, once; -ENOMEM, or -ENOTSUP where the kernel wipes no pages. */
 int clients_init(void);
 void clients_lock(sigset_t *old);
 void clients_unlock(const sigset_t *old);
+
+void clients_await(void);
+void clients_wake(void);
+
 /* For callers that have all signals blocked. */
-void clients_lock_blocked(void);
-void clients_unlock_blocked(void);
+static inline void clients_lock_blocked(void)
+{
+	uint32_t free = LOCK_FREE;
+
+	if (!__atomic_compare_exchange_n(clients.lock, &free, LOCK_HELD, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
+		clients_await();
+}
+
+static inline void clients_unlock_blocked(void)
+{
+	if (__atomic_exchange_n(clients.lock, LOCK_FREE, __ATOMIC_RELEASE) == LOCK_AWAITED)
+		clients_wake();
+}
 
 void clients_add(struct client *c);
 void clients_remove(struct client *c);
-/* The first one, with the lock. */
-struct client *clients_first(void);
 /*
  * How often a page or a client ceased to be watched: a fault that was under way then is nobody's by
  * the time that its handler runs, and succeeds when it is tried again.

@@ -51,16 +51,15 @@ static struct handled *handled_by(int number)
 }
 
 /* Of clients with this signal; 0: of all, as it is not known. */
-static int resolve(uintptr_t addr, int number)
+static inline int resolve(uintptr_t addr, int number)
 {
-	uintptr_t page = addr & ~(uintptr_t)(sys_page_size() - 1);
 	int r = 0;
 
 	clients_lock_blocked();
-	for (struct client *c = clients_first(); c && r == 0; c = c->next)
+	for (struct client *c = clients.first; c && r == 0; c = c->next)
 		if (c->fault && (number == 0 || number == c->number) &&
-		    page_state(c->states, page) & STATE_WATCHED)
-			r = c->fault(c->w, page, number == 0);
+		    page_state(c->states, addr) & STATE_WATCHED)
+			r = c->fault(c->w, addr & -(uintptr_t)c->w->page_size, number == 0);
 	clients_unlock_blocked();
 	return r;
 }
@@ -168,7 +167,7 @@ static void pass_on(int number, siginfo_t *info, void *context)
 	passing = outer;
 }
 
-static void handler(int number, siginfo_t *info, void *context)
+HOT static void handler(int number, siginfo_t *info, void *context)
 {
 	int error = errno;
 

@@ -19,8 +19,8 @@ int mp_prot(uint8_t state);
 
 /* How many boundaries between protected and unprotected pages there are in and around. */
 long mp_splits(const struct ww *w, uintptr_t start, uintptr_t end);
-/* Resolves a write fault; an error if it is none of ours. With the lock. */
-int mp_let_go(struct ww *w, uintptr_t page);
+/* As in struct client. */
+int mp_fault(struct ww *w, uintptr_t page, bool doubt);
 
 /* As in struct backend_ops. */
 int mp_attach(struct ww *w, const struct mapping *m);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "mprotect.h"
+#include "uapi/madvise.h"
 
 /*
  * A page that is un-protected among protected ones divides a mapping, and a process may have only
@@ -81,7 +82,7 @@ static int release_all(struct ww *w, uintptr_t page, int prot)
 	return r == -ENOMEM ? sys_mprotect(page, w->page_size, prot) : r;
 }
 
-static int let_go(struct ww *w, uintptr_t page)
+static COLD int let_go(struct ww *w, uintptr_t page)
 {
 	uint8_t state = page_state(&w->states, page);
 	uintptr_t start = page, end = page + w->page_size;
@@ -127,7 +128,11 @@ static bool let_go_alone(struct ww *w, uintptr_t page)
 	return false;
 }
 
-int mp_let_go(struct ww *w, uintptr_t page)
+/* In a child too: its memory is protected like its parent's, and so is the table. */
+HOT int mp_fault(struct ww *w, uintptr_t page, bool doubt)
 {
-	return let_go_alone(w, page) ? 0 : let_go(w, page);
+	if (!let_go_alone(w, page) && let_go(w, page) < 0)
+		return 0;
+	/* It may have been SIGBUS, for what lies behind the end of a file. */
+	return !doubt || sys_madvise(page, w->page_size, MADV_POPULATE_WRITE) != -EFAULT;
 }

@@ -102,31 +102,6 @@ uintptr_t page_states_end(const struct page_states *t)
 	return (uintptr_t)(ROOT_SIZE * NODE_SIZE * LEAF_PAGES) << t->page_shift;
 }
 
-uint8_t *page_states_at(const struct page_states *t, uintptr_t addr, size_t *count)
-{
-	size_t page = addr >> t->page_shift, leaf = page >> PAGE_STATES_LEAF_SHIFT;
-	size_t in_leaf = page & (LEAF_PAGES - 1);
-	uint8_t ***root = __atomic_load_n(&t->root, __ATOMIC_ACQUIRE), **node, *bytes;
-
-	*count = NODE_SIZE * LEAF_PAGES - (page & (NODE_SIZE * LEAF_PAGES - 1));
-	if (!root || leaf >> PAGE_STATES_NODE_SHIFT >= ROOT_SIZE)
-		return NULL;
-	node = __atomic_load_n(&root[leaf >> PAGE_STATES_NODE_SHIFT], __ATOMIC_ACQUIRE);
-	if (!node)
-		return NULL;
-	*count = LEAF_PAGES - in_leaf;
-	bytes = __atomic_load_n(&node[leaf & (NODE_SIZE - 1)], __ATOMIC_ACQUIRE);
-	return bytes ? bytes + in_leaf : NULL;
-}
-
-uint8_t page_state(const struct page_states *t, uintptr_t addr)
-{
-	size_t count;
-	const uint8_t *p = page_states_at(t, addr, &count);
-
-	return p ? __atomic_load_n(p, __ATOMIC_ACQUIRE) : 0;
-}
-
 static bool any_written(const uint8_t *p)
 {
 	uint64_t word, all = 0;

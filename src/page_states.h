@@ -52,7 +52,23 @@ uintptr_t page_states_end(const struct page_states *t);
 
 /* The byte of the page at addr, with *count bytes of the pages behind it; NULL: none of them is
  * watched. */
-uint8_t *page_states_at(const struct page_states *t, uintptr_t addr, size_t *count);
+static inline uint8_t *page_states_at(const struct page_states *t, uintptr_t addr, size_t *count)
+{
+	const size_t leaf_pages = (size_t)1 << PAGE_STATES_LEAF_SHIFT;
+	const size_t node_size = (size_t)1 << PAGE_STATES_NODE_SHIFT;
+	size_t page = addr >> t->page_shift, leaf = page / leaf_pages;
+	uint8_t ***root = __atomic_load_n(&t->root, __ATOMIC_ACQUIRE), **node, *bytes;
+
+	*count = node_size * leaf_pages - page % (node_size * leaf_pages);
+	if (!root || leaf / node_size >= (size_t)1 << PAGE_STATES_ROOT_SHIFT)
+		return NULL;
+	node = __atomic_load_n(&root[leaf / node_size], __ATOMIC_ACQUIRE);
+	if (!node)
+		return NULL;
+	*count = leaf_pages - page % leaf_pages;
+	bytes = __atomic_load_n(&node[leaf % node_size], __ATOMIC_ACQUIRE);
+	return bytes ? bytes + page % leaf_pages : NULL;
+}
 
 /* Whether, by that count, a neighbour's byte may lie elsewhere. */
 static inline bool page_states_at_edge(size_t count)
@@ -70,7 +86,13 @@ static inline void page_states_note_write(uint8_t *p, size_t count)
 }
 
 /* 0 if the page is not watched. */
-uint8_t page_state(const struct page_states *t, uintptr_t addr);
+static inline uint8_t page_state(const struct page_states *t, uintptr_t addr)
+{
+	size_t count;
+	const uint8_t *p = page_states_at(t, addr, &count);
+
+	return p ? __atomic_load_n(p, __ATOMIC_ACQUIRE) : 0;
+}
 
 /* Clears the bits @clear and sets @set in the bytes of [start, end) that are reserved. */
 void page_states_change(struct page_states *t, uintptr_t start, uintptr_t end, uint8_t clear,

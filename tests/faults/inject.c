@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "sys.h"
 #include "uapi/pagemap_scan.h"
 #include "uapi/procmap_query.h"
@@ -52,8 +53,8 @@ WRAP(int, sys_sigaction, int number, const struct sigaction *action, struct siga
 WRAP(int, sys_thread_start, pthread_t *thread, void *stack, size_t size, void *(*run)(void *),
      void *arg);
 WRAP(int, sys_kernel_release, char *release, size_t size);
-WRAP(void, clients_lock_blocked, void);
-WRAP(void, clients_unlock_blocked, void);
+typedef int fault_fn(struct ww *w, uintptr_t page, bool doubt);
+WRAP(int, faults_join, struct ww *w, const void *kind, int number, fault_fn *fault);
 WRAP(void *, malloc, size_t size);
 WRAP(void, free, void *p);
 
@@ -319,17 +320,23 @@ int __wrap_sys_kernel_release(char *release, size_t size)
 	return fails(CALL_KERNEL_RELEASE) ? failure() : __real_sys_kernel_release(release, size);
 }
 
-/* The handlers take the lock by these names, and nobody else does from another file. */
-void __wrap_clients_lock_blocked(void)
+/* A process has a single backend with a handler at a time. */
+static fault_fn *backend_fault;
+
+static int fault_in_handler(struct ww *w, uintptr_t page, bool doubt)
 {
+	int r;
+
 	in_handler = true;
-	__real_clients_lock_blocked();
+	r = backend_fault(w, page, doubt);
+	in_handler = false;
+	return r;
 }
 
-void __wrap_clients_unlock_blocked(void)
+int __wrap_faults_join(struct ww *w, const void *kind, int number, fault_fn *fault)
 {
-	__real_clients_unlock_blocked();
-	in_handler = false;
+	backend_fault = fault;
+	return __real_faults_join(w, kind, number, fault_in_handler);
 }
 
 void *__wrap_malloc(size_t size)
