@@ -25,9 +25,9 @@ static const struct needs all_needs[] = {
      "Linux 6.8.10 or later with CONFIG_USERFAULTFD=y and CONFIG_PTE_MARKER_UFFD_WP=y, on x86-64 "
      "or arm64"},
     {"uffd-thread", true, false, true, true, VERSION(5, 13, 0),
-     "Linux 5.13 or later with CONFIG_USERFAULTFD=y, on x86-64 or arm64"},
+     "Linux 5.14 or later with CONFIG_USERFAULTFD=y, on x86-64 or arm64"},
     {"uffd-sigbus", true, false, true, false, VERSION(5, 13, 0),
-     "Linux 5.13 or later with CONFIG_USERFAULTFD=y, on x86-64 or arm64"},
+     "Linux 5.14 or later with CONFIG_USERFAULTFD=y, on x86-64 or arm64"},
     {"mprotect", false, false, false, false, 0, NULL},
     {"soft-dirty", true, true, false, false, 0,
      "a kernel with CONFIG_MEM_SOFT_DIRTY=y, as Debian's are on x86-64"},

@@ -56,6 +56,7 @@ bool context_uses(const struct ww *w, uintptr_t start, uintptr_t end)
 		used = clients_use(start, end);
 		clients_unlock(&old);
 	}
-	return used || range_meets(start, end, w, sizeof(*w)) || range_meets(start, end, w->guard, w->page_size) ||
+	return used || range_meets(start, end, w, sizeof(*w)) ||
+	       range_meets(start, end, w->guard, w->page_size) ||
 	       range_meets(start, end, w->words, PM_WORDS * sizeof(*w->words));
 }

@@ -53,7 +53,8 @@ static bool tracks(struct ww *w, struct range *r)
 		return false;
 	*trial_byte(w, r, 3) = 1;
 	(void)*trial_byte(w, r, 5);
-	if (!trial_reports(w, r, false, 3) || !trial_reports(w, r, true, 3) || !trial_reports_nothing(w, r))
+	if (!trial_reports(w, r, false, 3) || !trial_reports(w, r, true, 3) ||
+	    !trial_reports_nothing(w, r))
 		return false;
 	*trial_byte(w, r, 3) = 1;
 	if (!trial_reports(w, r, true, 3))

@@ -15,7 +15,7 @@ int uffd_sync_open(struct ww *w, int flags, uint64_t features, const char **why)
 
 	if (r < 0)
 		return r;
-	*why = "the kernel's userfaultfd does not write-protect (Linux 5.13, x86-64 or arm64)";
+	*why = "the kernel's userfaultfd does not write-protect (Linux 5.14, x86-64 or arm64)";
 	return uffd_open(w, flags, features, WWK_UFFD_FEATURE_WP_UNPOPULATED, why);
 }
 

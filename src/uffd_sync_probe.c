@@ -44,7 +44,8 @@ static bool tracks(struct ww *w, struct range *r, bool try_faults)
 		*trial_byte(w, r, 1) = 1;
 	else if (uffd_unprotect(w, second, second + w->page_size) < 0)
 		return false;
-	if (!trial_reports(w, r, false, 1) || !trial_reports(w, r, true, 1) || !trial_reports_nothing(w, r))
+	if (!trial_reports(w, r, false, 1) || !trial_reports(w, r, true, 1) ||
+	    !trial_reports_nothing(w, r))
 		return false;
 	/* With a handler thread, the kernel's writes too. */
 	if (!(w->backend->guarantees & WW_KERNEL_WRITES))

@@ -425,7 +425,8 @@ WW_PUBLIC int ww_mark(struct ww *w, void *addr, size_t len);
  * refused, as they would not read as zero.
  *
  * Return: 0, or
- *   -EINVAL   @len is 0, @addr or @len is not page aligned, the range wraps or reaches into the kernel's half
+ *   -EINVAL   @len is 0, @addr or @len is not page aligned, the range wraps or reaches into the
+ *             kernel's half
  *   -ENOENT   part of the range is not watched
  *   -ENOTSUP  a private mapping of a file, or the memory cannot drop its content (sealed,
  *             read-only, file system); in a child: could not begin anew

@@ -298,8 +298,8 @@ static void print_what_was_done(const struct stress *s, size_t rounds, size_t st
 		" neighbours, %" PRIu64 " pages reported, %" PRIu64 " widened, %zu stale, %" PRIu64
 		" wrong\n",
 		s->variation->name, backend()->name, rounds, s->stores, s->kernel_stores,
-		s->repeated, signals_handled(), signals_handled_inside(), s->forks, s->neighbours, s->reports, info.widened,
-		stale, s->wrong);
+		s->repeated, signals_handled(), signals_handled_inside(), s->forks, s->neighbours,
+		s->reports, info.widened, stale, s->wrong);
 }
 
 static double now(void)
