@@ -81,6 +81,8 @@ int uffd_sync_probe(struct ww *w, bool try_faults, const char **why)
 	n = w->backend->ops->attach(w, &(struct mapping){.start = r.start, .end = r.end});
 	*why = "the kernel refuses to register memory for write-protection";
 	if (n == 0) {
+		/* Beside others like it, it may have become part of a huge page before. */
+		sys_madvise(r.start, size, MADV_DONTNEED);
 		*why = "pages written on trial were not reported as they should be";
 		n = arms(w, &r) && tracks(w, &r, try_faults) ? 0 : -ENOTSUP;
 		if (n == 0)

@@ -211,6 +211,31 @@ Test(kernels, without_procmap_query_everything_works_the_same)
 	unmap(shared, PAGES * PAGE);
 }
 
+static void fill_once(uint64_t start, uint64_t end)
+{
+	seam.registered = NULL;
+	memset((void *)start, 1, end - start);
+}
+
+/* As when the trial's pages lie in a huge page that one of the library's tables got. */
+Test(kernels, what_empty_pages_need_is_tried_on_empty_pages)
+{
+	struct ww_options options = {.size = sizeof(options), .backend = "uffd"};
+	char *p = map_private(PAGES * PAGE);
+	size_t count;
+	struct ww *w;
+
+	seam.no_markers = true;
+	seam.registered = fill_once;
+	cr_assert_eq(ww_new(&w, &options), 0);
+	cr_assert_null(seam.registered);
+	cr_assert_eq(ww_watch(w, p, PAGES * PAGE, 0), 0);
+	cr_assert_eq(ww_get(w, p, PAGES * PAGE, 0, NULL, &count), 0);
+	cr_assert_eq(count, 0, "%zu empty pages are reported", count);
+	ww_free(w);
+	unmap(p, PAGES * PAGE);
+}
+
 Test(kernels, huge_pages_of_hugetlbfs_are_refused)
 {
 	char *p = mmap(NULL, HUGE_BYTES, PROT_READ | PROT_WRITE,

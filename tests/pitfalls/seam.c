@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "seam.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,6 +35,9 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 
 	if (request == WWK_PROCMAP_QUERY && seam.fail_procmap_query)
 		return -seam.fail_procmap_query;
+	if (request == WWK_UFFDIO_API && seam.no_markers &&
+	    ((struct wwk_uffdio_api *)arg)->features & WWK_UFFD_FEATURE_WP_UNPOPULATED)
+		return -EINVAL;
 	if (request == WWK_UFFDIO_REGISTER && seam.fail_register)
 		return -seam.fail_register;
 	if (request == WWK_UFFDIO_WRITEPROTECT && seam.fail_protect)
@@ -46,6 +50,11 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 		seam.protecting(range->start, range->start + range->len);
 	}
 	r = __real_sys_ioctl(fd, request, arg);
+	if (request == WWK_UFFDIO_REGISTER && r == 0 && seam.registered) {
+		const struct wwk_uffdio_range *range = arg;
+
+		seam.registered(range->start, range->start + range->len);
+	}
 	if (request != WWK_PAGEMAP_SCAN)
 		return r;
 	look_at_scan(arg);

@@ -16,6 +16,10 @@ struct seam {
 	long (*scan_done)(struct wwk_pm_scan_arg *arg, long result);
 	/* Before memory is write-protected, or un-protected. */
 	void (*protecting)(uint64_t start, uint64_t end);
+	/* After memory was registered. */
+	void (*registered)(uint64_t start, uint64_t end);
+	/* The kernel cannot protect private pages that are not there (before Linux 6.4). */
+	bool no_markers;
 	/* Fails the n-th scan from now on (1: the next), after the kernel did its work. */
 	int fail_scan;
 	int fail_with;
