@@ -172,6 +172,24 @@ int uffd_is_registered(struct ww *w, uintptr_t page)
 	return r == -ENOENT ? 0 : protect_error(w, (int)r);
 }
 
+int uffd_fill(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	while (start < end) {
+		struct wwk_uffdio_zeropage zero = {.range = {.start = start, .len = end - start}};
+		long r = sys_ioctl(w->uffd.fd, WWK_UFFDIO_ZEROPAGE, &zero);
+
+		if (r == 0)
+			return 0;
+		if (zero.zeropage > 0)
+			start += (uintptr_t)zero.zeropage;
+		else if (r == -EEXIST)
+			start += w->page_size;
+		else if (r != -EAGAIN)
+			return protect_error(w, (int)r);
+	}
+	return 0;
+}
+
 int uffd_protect(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	return write_protect(w, start, end, WWK_UFFDIO_WRITEPROTECT_MODE_WP);

@@ -27,6 +27,8 @@ int uffd_unprotect(struct ww *w, uintptr_t start, uintptr_t end);
 int uffd_settle(struct ww *w, uintptr_t start, uintptr_t end);
 /* Whether a page that is there is registered: 1, 0, or an error. Nothing changes. */
 int uffd_is_registered(struct ww *w, uintptr_t page);
+/* Gives every page of a mapping, or of a part of one, that is not there the zero page. */
+int uffd_fill(struct ww *w, uintptr_t start, uintptr_t end);
 /* One ioctl and its plain error. */
 int uffd_unprotect_once(struct ww *w, uintptr_t start, uintptr_t end);
 

@@ -73,19 +73,12 @@ static bool must_fill(const struct ww *w, enum mapping_kind kind)
 	return w->no_markers && kind == MAPPING_PRIVATE_ANON;
 }
 
-/* What may not be read is made readable for that moment: it holds nothing, or what it held. */
-static int populate(const struct mapping *m)
+/* What may not be read cannot be populated, but it can be given zero pages. */
+static int populate(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	size_t len = m->end - m->start;
-	int r, restored;
+	int r = sys_madvise(start, end - start, MADV_POPULATE_READ);
 
-	if (m->prot & PROT_READ)
-		return sys_madvise(m->start, len, MADV_POPULATE_READ);
-	r = sys_mprotect(m->start, len, m->prot | PROT_READ);
-	if (r == 0)
-		r = sys_madvise(m->start, len, MADV_POPULATE_READ);
-	restored = sys_mprotect(m->start, len, m->prot);
-	return r < 0 ? r : restored;
+	return r == 0 || r == -ENOMEM ? r : uffd_fill(w, start, end);
 }
 
 /*
@@ -111,7 +104,7 @@ static int fill(struct ww *w, const struct mapping *m)
 	int r;
 
 	sys_madvise(m->start, m->end - m->start, MADV_NOHUGEPAGE);
-	r = populate(m);
+	r = populate(w, m->start, m->end);
 	divide_zero_pages(w, m);
 	/* What cannot be filled stays unprotected, and is reported too often. */
 	return r == -ENOMEM ? r : 0;
@@ -261,7 +254,7 @@ static int take(struct scan *s, uintptr_t start, uintptr_t *end, bool empty)
 	if ((*end - start) >> w->page_shift > room)
 		*end = start + (room << w->page_shift);
 	if (s->reset && empty && must_fill(w, s->m.kind))
-		sys_madvise(start, *end - start, MADV_POPULATE_READ);
+		populate(w, start, *end);
 	if (s->reset)
 		n = protect(w, start, *end);
 	if (n < 0)

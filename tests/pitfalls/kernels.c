@@ -236,6 +236,44 @@ Test(kernels, what_empty_pages_need_is_tried_on_empty_pages)
 	unmap(p, PAGES * PAGE);
 }
 
+static size_t written(struct ww *w, char *p)
+{
+	void *pages[PAGES];
+	size_t count = PAGES;
+
+	cr_assert_eq(ww_get(w, p, PAGES * PAGE, WW_RESET, pages, &count), 0);
+	return count;
+}
+
+/* Empty pages have to be filled before they can be protected, and these cannot be touched. */
+Test(kernels, without_markers_pages_that_may_not_be_read_are_reset_too)
+{
+	struct ww_options options = {.size = sizeof(options), .backend = "uffd"};
+	char *p = map_private(PAGES * PAGE);
+	struct ww *w;
+
+	seam.no_markers = true;
+	cr_assert_eq(ww_new(&w, &options), 0);
+	p[3 * PAGE] = 1;
+	cr_assert_eq(mprotect(p + 2 * PAGE, 8 * PAGE, PROT_NONE), 0);
+	cr_assert_eq(ww_watch(w, p, PAGES * PAGE, 0), 0);
+	cr_assert_eq(written(w, p), 0);
+	cr_assert_eq(madvise(p, 20 * PAGE, MADV_DONTNEED), 0);
+	written(w, p);
+	cr_assert_eq(written(w, p), 0);
+	cr_assert_eq(ww_mark(w, p + 5 * PAGE, PAGE), 0);
+	cr_assert_eq(written(w, p), 1);
+	cr_assert_eq(ww_discard(w, p, PAGES * PAGE), 0);
+	cr_assert_eq(written(w, p), 0);
+	cr_assert_eq(mprotect(p + 2 * PAGE, 8 * PAGE, PROT_READ | PROT_WRITE), 0);
+	p[4 * PAGE] = 1;
+	p[7 * PAGE] = p[3 * PAGE];
+	cr_assert_eq(written(w, p), 2);
+	cr_assert_eq(written(w, p), 0);
+	ww_free(w);
+	unmap(p, PAGES * PAGE);
+}
+
 Test(kernels, huge_pages_of_hugetlbfs_are_refused)
 {
 	char *p = mmap(NULL, HUGE_BYTES, PROT_READ | PROT_WRITE,
