@@ -31,6 +31,7 @@ int maps_open(struct maps *maps)
 	if (r < 0)
 		return r;
 	maps->text_only = query(maps, (uintptr_t)&q, &q) < 0;
+	maps->reader = NULL;
 	return 0;
 }
 
@@ -81,35 +82,61 @@ static int parse_line(const char *line, struct mapping *out)
 	return 0;
 }
 
-/* Reads on in the list, line by line: the kernel has no other way here. */
-static int next_by_text(const struct maps *maps, struct maps_walk *walk, struct mapping *out)
+/* Where the mapping of the line ends: of a long list, that is all that is asked of most lines. */
+static uintptr_t end_of(const char *line)
 {
-	for (;;) {
-		char *line = walk->text + walk->used;
-		char *newline = memchr(line, '\n', walk->have - walk->used);
-		ssize_t n;
+	uintptr_t end = 0;
 
-		if (newline) {
-			int r = parse_line(line, out);
+	while (*line && *line != '-')
+		line++;
+	while (*line && *++line && *line != ' ')
+		end = end << 4 | (uintptr_t)(*line <= '9' ? *line - '0' : *line - 'a' + 10);
+	return end;
+}
+
+static int read_on(struct maps *maps, struct maps_walk *walk)
+{
+	ssize_t n;
+
+	/* The list may have changed where others have read it meanwhile. */
+	if (maps->reader != walk)
+		walk->offset = 0;
+	if (walk->offset == 0)
+		walk->used = walk->have;
+	maps->reader = walk;
+	walk->have -= walk->used;
+	memmove(walk->text, walk->text + walk->used, walk->have);
+	walk->used = 0;
+	if (walk->have == sizeof(walk->text) - 1)
+		return -EIO;
+	n = sys_pread(maps->file.fd, walk->text + walk->have, sizeof(walk->text) - 1 - walk->have,
+		      walk->offset);
+	if (n <= 0)
+		return n < 0 ? (int)n : -ENOENT;
+	walk->offset += n;
+	walk->have += (size_t)n;
+	walk->text[walk->have] = '\0';
+	return 0;
+}
+
+/* Reads on in the list, line by line: the kernel has no other way here. */
+static int next_by_text(struct maps *maps, struct maps_walk *walk, struct mapping *out)
+{
+	int r;
+
+	do {
+		const char *newline;
+
+		while ((newline = memchr(walk->text + walk->used, '\n', walk->have - walk->used))) {
+			const char *line = walk->text + walk->used;
 
 			walk->used = (size_t)(newline + 1 - walk->text);
-			if (r < 0 || out->end > walk->pos)
-				return r;
-			continue;
+			if (end_of(line) > walk->pos)
+				return parse_line(line, out);
 		}
-		walk->have -= walk->used;
-		memmove(walk->text, line, walk->have);
-		walk->used = 0;
-		if (walk->have == sizeof(walk->text) - 1)
-			return -EIO;
-		n = sys_pread(maps->file.fd, walk->text + walk->have,
-			      sizeof(walk->text) - 1 - walk->have, walk->offset);
-		if (n <= 0)
-			return n < 0 ? (int)n : -ENOENT;
-		walk->offset += n;
-		walk->have += (size_t)n;
-		walk->text[walk->have] = '\0';
-	}
+		r = read_on(maps, walk);
+	} while (r == 0);
+	return r;
 }
 
 void maps_walk(struct maps_walk *walk, uintptr_t start, uintptr_t end)
@@ -120,7 +147,7 @@ void maps_walk(struct maps_walk *walk, uintptr_t start, uintptr_t end)
 	walk->have = walk->used = 0;
 }
 
-int maps_next(const struct maps *maps, struct maps_walk *walk, struct mapping *out)
+int maps_next(struct maps *maps, struct maps_walk *walk, struct mapping *out)
 {
 	int r;
 

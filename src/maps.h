@@ -23,12 +23,18 @@ struct mapping {
 	int prot; /* PROT_READ and so on */
 };
 
+/**
+ * struct maps - the list of this process's mappings
+ * @text_only: the kernel (before 6.11) cannot answer for a single address
+ * @reader:    the walk that read the list last; the kernel goes on behind the mapping it came to only
+ *             for whoever reads on where the last one stopped, and counts bytes for all others
+ */
 struct maps {
 	struct sys_file file;
 	bool text_only;
+	const struct maps_walk *reader;
 };
 
-/* text_only is set where the kernel (before 6.11) cannot answer for a single address. */
 int maps_open(struct maps *maps);
 void maps_close(struct maps *maps);
 
@@ -49,7 +55,7 @@ struct maps_walk {
 
 void maps_walk(struct maps_walk *walk, uintptr_t start, uintptr_t end);
 /* The next mapping, cut to the range: 0, -ENOENT when there is none, or another error. */
-int maps_next(const struct maps *maps, struct maps_walk *walk, struct mapping *out);
+int maps_next(struct maps *maps, struct maps_walk *walk, struct mapping *out);
 /* Drops the content of [m->start, m->end), so that it reads as zero, or as the file. */
 int maps_drop(const struct mapping *m);
 

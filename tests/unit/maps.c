@@ -95,6 +95,38 @@ Test(maps, reads_long_lists)
 	unmap(p, 2 * N * page);
 }
 
+/* A walk within a walk, and the list being shorter afterwards, as when mappings were joined. */
+Test(maps, walks_do_not_disturb_each_other)
+{
+	enum { N = 1000 };
+	size_t page = page_bytes();
+	struct maps maps;
+
+	cr_assert_eq(maps_open(&maps), 0);
+	for (int text = maps.text_only; text <= 1; text++) {
+		char *p = map_reserve(2 * N * page, page);
+		uintptr_t base = (uintptr_t)p, end = base + 2 * N * page;
+		struct maps_walk outer, inner;
+		struct mapping m;
+
+		for (size_t i = 0; i < N; i++)
+			mprotect(p + 2 * i * page, page, PROT_READ);
+		maps.text_only = text;
+		maps_walk(&outer, base, end);
+		for (size_t i = 0; i < N; i++)
+			cr_assert_eq(maps_next(&maps, &outer, &m), 0);
+		maps_walk(&inner, base, base + page);
+		cr_assert_eq(maps_next(&maps, &inner, &m), 0);
+		mprotect(p, N * page, PROT_NONE);
+		for (size_t i = N; i < 2 * N; i++) {
+			cr_assert_eq(maps_next(&maps, &outer, &m), 0, "text %d, %zu", text, i);
+			cr_assert_eq(m.start, base + i * page, "text %d, %zu", text, i);
+		}
+		unmap(p, 2 * N * page);
+	}
+	maps_close(&maps);
+}
+
 Test(maps, says_when_nothing_is_above)
 {
 	expect((const char *)(~(uintptr_t)0 << 47), 0, 16, NULL, 0);
