@@ -85,12 +85,12 @@ static int populate(struct ww *w, uintptr_t start, uintptr_t end)
  * Such a kernel forgets the protection of a huge zero page when it divides it, and one written page
  * would be 512: protecting a part divides it before.
  */
-static void divide_zero_pages(struct ww *w, const struct mapping *m)
+static void divide_zero_pages(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	const uintptr_t huge = w->page_size / sizeof(uint64_t) << w->page_shift;
-	uintptr_t page = (m->start + huge - 1) & ~(huge - 1);
+	uintptr_t page = (start + huge - 1) & ~(huge - 1);
 
-	for (; page < m->end && m->end - page >= huge; page += huge) {
+	for (; page < end && end - page >= huge; page += huge) {
 		uint64_t word;
 
 		if (pagemap_read(w, page, page + w->page_size, &word) == 0 &&
@@ -99,27 +99,22 @@ static void divide_zero_pages(struct ww *w, const struct mapping *m)
 	}
 }
 
-static int fill(struct ww *w, const struct mapping *m)
+static int fill(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	int r;
 
-	sys_madvise(m->start, m->end - m->start, MADV_NOHUGEPAGE);
-	r = populate(w, m->start, m->end);
-	divide_zero_pages(w, m);
+	sys_madvise(start, end - start, MADV_NOHUGEPAGE);
+	r = populate(w, start, end);
+	divide_zero_pages(w, start, end);
 	/* What cannot be filled stays unprotected, and is reported too often. */
 	return r == -ENOMEM ? r : 0;
 }
 
 int uffd_sync_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 {
-	struct maps_walk walk;
-	struct mapping m;
-	int n = 0;
+	int n = must_fill(w, kind) ? fill(w, r->start, r->end) : 0;
 
 	r->mode = 0;
-	maps_walk(&walk, r->start, must_fill(w, kind) ? r->end : r->start);
-	while (n == 0 && (n = context_next_mapping(w, &walk, &m)) > 0)
-		n = fill(w, &m);
 	return n < 0 ? n : protect(w, r->start, r->end);
 }
 
@@ -172,7 +167,7 @@ int uffd_sync_discard(struct ww *w, struct range *r, const struct mapping *m)
 	if (n < 0)
 		return n == -ENOMEM ? n : -ENOTSUP;
 	if (must_fill(w, m->kind))
-		n = fill(w, m);
+		n = fill(w, m->start, m->end);
 	if (n == 0)
 		n = protect(w, m->start, m->end);
 	if (n == 0)
