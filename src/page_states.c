@@ -163,22 +163,35 @@ void page_states_clear(struct page_states *t, uintptr_t start, uintptr_t end)
 		trim(t, leaf);
 }
 
+/* Eight aligned bytes, any of which may be changing. */
+static uint64_t load_word(const uint8_t *p)
+{
+	typedef uint64_t __attribute__((may_alias)) word;
+
+	return __atomic_load_n((const word *)(const void *)p, __ATOMIC_ACQUIRE);
+}
+
+static bool is_aligned(const uint8_t *p)
+{
+	return (uintptr_t)p % sizeof(uint64_t) == 0;
+}
+
 /* How many of the n bytes have, masked, this value. */
 static size_t run_of(const uint8_t *p, size_t n, uint8_t mask, uint8_t value)
 {
 	size_t i = 0;
 
-	/* Runs are mostly long: eight at a time. */
-	while (i + 8 <= n) {
-		uint64_t word;
-
-		memcpy(&word, p + i, 8);
-		if ((word & mask * ONES) != value * ONES)
+	while (i < n) {
+		/* Runs are mostly long: eight at a time. */
+		if (is_aligned(p + i) && n - i >= 8 &&
+		    (load_word(p + i) & mask * ONES) == value * ONES) {
+			i += 8;
+			continue;
+		}
+		if ((__atomic_load_n(&p[i], __ATOMIC_ACQUIRE) & mask) != value)
 			break;
-		i += 8;
-	}
-	while (i < n && (__atomic_load_n(&p[i], __ATOMIC_ACQUIRE) & mask) == value)
 		i++;
+	}
 	return i;
 }
 
@@ -202,28 +215,16 @@ uintptr_t page_states_skip(const struct page_states *t, uintptr_t start, uintptr
 	return start;
 }
 
-/* Behind the blocks without written pages, from block to last. */
-static size_t skip_blocks(const uint8_t *blocks, size_t block, size_t last)
-{
-	uint64_t word;
-
-	for (; block + 8 <= last; block += 8) {
-		memcpy(&word, blocks + block, 8);
-		if (word)
-			break;
-	}
-	while (block < last && !__atomic_load_n(&blocks[block], __ATOMIC_ACQUIRE))
-		block++;
-	return block;
-}
-
 static size_t written_in_leaf(const uint8_t *leaf, size_t first, size_t end)
 {
-	while (first < end) {
-		size_t block = skip_blocks(leaf + LEAF_PAGES, first / BLOCK_PAGES,
-					   (end - 1) / BLOCK_PAGES + 1);
-		size_t stop = (block + 1) * BLOCK_PAGES;
+	const uint8_t *blocks = leaf + LEAF_PAGES;
 
+	while (first < end) {
+		size_t block = first / BLOCK_PAGES, last = (end - 1) / BLOCK_PAGES, stop;
+
+		/* Behind the blocks without written pages. */
+		block += run_of(blocks + block, last + 1 - block, 0xff, 0);
+		stop = (block + 1) * BLOCK_PAGES;
 		if (first < block * BLOCK_PAGES)
 			first = block * BLOCK_PAGES;
 		if (stop > end)
