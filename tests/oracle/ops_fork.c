@@ -5,13 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "checkers.h"
 #include "pages.h"
 
 enum { CHILD_FINE, CHILD_ERROR, CHILD_MISSED, CHILD_OVER, CHILD_NOT_RESET, CHILD_LATER };
@@ -100,11 +99,6 @@ static void fork_by(struct oracle *o, pid_t (*start)(void))
 	if (WEXITSTATUS(status) != CHILD_FINE)
 		oracle_fail(o, "in the child %s", verdicts[WEXITSTATUS(status)]);
 	check_everything(o, 0);
-}
-
-static pid_t raw_clone(void)
-{
-	return (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, NULL);
 }
 
 void op_fork(struct oracle *o)

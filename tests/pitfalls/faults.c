@@ -2,11 +2,13 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "backends.h"
+#include "checkers.h"
 #include "faulting.h"
 #include "pages.h"
 
@@ -143,7 +145,7 @@ static void expect_handler_writes(int number, int flags, bool block_all)
 		sigfillset(&action.sa_mask);
 	cr_assert_eq(sigaction(number, &action, NULL), 0);
 	watch_memory(0);
-	if (block_all && except(NO_BLOCKED) && !called_by_library(number)) {
+	if ((block_all || thread_sanitizer) && except(NO_BLOCKED) && !called_by_library(number)) {
 		left_out("a handler that has all signals blocked", NO_BLOCKED);
 		unwatch_memory();
 		return;
@@ -171,6 +173,7 @@ Test(faults, the_programs_handler_may_write_to_watched_memory)
 
 static void write_on_stack(int number)
 {
+	unblock_faults();
 	seen.number = number;
 	for (int i = 1; i < PAGES; i += 7)
 		memory[i * PAGE]++;
@@ -335,7 +338,7 @@ Test(faults, while_their_signal_is_blocked_end_the_process_or_do_no_harm)
 }
 
 /* Two threads fault on one page at once, again and again; the later one is nobody's fault. */
-static volatile bool stop;
+static atomic_bool stop;
 
 static void *write_all(void *arg)
 {

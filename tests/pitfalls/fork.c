@@ -12,6 +12,7 @@
 #include <writewatch/writewatch.h>
 
 #include "backends.h"
+#include "checkers.h"
 #include "leaks.h"
 #include "pages.h"
 
@@ -82,11 +83,6 @@ static void child_body(void)
 	CHECK(ww_watch(w, memory, PAGE, 0) == 0);
 	ww_free(w);
 	_exit(0);
-}
-
-static pid_t raw_clone(void)
-{
-	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 }
 
 static void expect_success(pid_t child)

@@ -12,23 +12,12 @@
 #include <unistd.h>
 
 #include "backends.h"
+#include "checkers.h"
 #include "pages.h"
 #include "stress.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
-#endif
-
-/* The locks of the sanitizers are not made for the fork of a process with threads. */
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define FORKS false
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define FORKS false
-#endif
-#endif
-#ifndef FORKS
-#define FORKS true
 #endif
 
 #define FORK_MS 20
@@ -67,7 +56,8 @@ void *forker(void *arg)
 	struct job *job = arg;
 	struct stress *s = job->s;
 
-	while (FORKS && !told_to(&s->stop_writers)) {
+	/* Their locks are not made for the fork of a process with threads. */
+	while (!thread_sanitizer && !address_sanitizer && !told_to(&s->stop_writers)) {
 		int status = -1;
 		pid_t pid = fork();
 

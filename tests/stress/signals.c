@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/time.h>
 
+#include "checkers.h"
 #include "pages.h"
 #include "stress.h"
 
@@ -32,6 +33,7 @@ static void write_somewhere(uint64_t number)
 static void on_timer(int number)
 {
 	(void)number;
+	unblock_faults();
 	__atomic_fetch_add(&writing, 1, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&held, __ATOMIC_SEQ_CST))
 		write_somewhere(__atomic_add_fetch(&handled, 1, __ATOMIC_RELAXED));

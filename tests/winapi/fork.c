@@ -5,9 +5,10 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "checkers.h"
 
 WINAPI_SUITE(winapi_fork);
 
@@ -63,11 +64,6 @@ static void fork_with(pid_t (*make)(void))
 	WRITE(base, 6);
 	EXPECT_WRITTEN(base, 16, WRITE_WATCH_FLAG_RESET, "6");
 	release(base);
-}
-
-static pid_t raw_clone(void)
-{
-	return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 }
 
 Test(winapi_fork, a_child_reports_everything_and_the_parent_loses_nothing)
