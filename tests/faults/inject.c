@@ -79,7 +79,7 @@ long inject_allocated(void)
 
 static bool is_on(void)
 {
-	return inject && __atomic_load_n(&inject->on, __ATOMIC_RELAXED);
+	return inject && inject->on;
 }
 
 static bool is_setting(enum setting setting)
@@ -91,10 +91,13 @@ static bool is_setting(enum setting setting)
 static bool fails(enum call_id call)
 {
 	enum scope scope = is_caller && !in_handler ? BY_CALLER : BY_HANDLER;
-	const struct plan *plan = &inject->plan;
+	const struct plan *plan;
 	unsigned n;
 
-	if (!is_on() || plan->call != call || plan->scope != scope)
+	if (!is_on())
+		return false;
+	plan = &inject->plan;
+	if (plan->call != call || plan->scope != scope)
 		return false;
 	n = __atomic_add_fetch(&inject->seen, 1, __ATOMIC_RELAXED);
 	if (n < plan->nth || (plan->mode != EVER && n - plan->nth > plan->more))

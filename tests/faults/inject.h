@@ -2,6 +2,7 @@
 #ifndef TEST_FAULTS_INJECT_H
 #define TEST_FAULTS_INJECT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "calls.h"
@@ -52,7 +53,7 @@ struct plan {
  */
 struct inject {
 	struct plan plan;
-	bool on;
+	atomic_bool on;
 	unsigned seen;
 	unsigned failed;
 	bool in_handler;

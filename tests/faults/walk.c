@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "case.h"
+#include "checkers.h"
 #include "leaks.h"
 #include "model.h"
 #include "tally.h"
@@ -58,26 +59,16 @@ static void explain(const struct plan *plan)
 	wrong++;
 }
 
-/* A sanitizer makes every process cost several times as much. */
-#if defined(__SANITIZE_ADDRESS__)
-#define EVERY_CALL false
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define EVERY_CALL false
-#endif
-#endif
-#ifndef EVERY_CALL
-#define EVERY_CALL true
-#endif
-
 /*
  * Where many calls fail it matters less which is the first, and what was seen in the usual setting
  * need not be in others: all of the first few, and of the rest some, different ones for each error.
+ * A sanitizer makes every process cost several times as much.
  */
 static unsigned next_nth(const struct plan *plan)
 {
 	unsigned step = made / 16 + 1;
-	bool every = EVERY_CALL && plan->setting == USUAL && plan->mode == ONCE;
+	bool sanitizer = address_sanitizer || thread_sanitizer;
+	bool every = !sanitizer && plan->setting == USUAL && plan->mode == ONCE;
 
 	if (every || plan->nth < 6)
 		return plan->nth + 1;
