@@ -67,12 +67,16 @@ int page_states_reserve(struct ww *w, uintptr_t start, uintptr_t end)
 	return r;
 }
 
+/*
+ * The last one first: mostly it lies at the end of them all, so that no mapping has to be divided, of
+ * which the process may have no more.
+ */
 void page_states_free(struct page_states *t)
 {
-	for (size_t i = 0; t->root && i < ROOT_SIZE; i++) {
+	for (size_t i = t->root ? ROOT_SIZE : 0; i-- > 0;) {
 		uint8_t **node = t->root[i];
 
-		for (size_t k = 0; node && k < NODE_SIZE; k++)
+		for (size_t k = node ? NODE_SIZE : 0; k-- > 0;)
 			if (node[k])
 				sys_munmap(node[k], LEAF_SIZE);
 		if (node)
@@ -153,7 +157,9 @@ static void trim(struct page_states *t, size_t leaf)
 	if (!bytes || bytes[0] || memcmp(bytes, bytes + 1, LEAF_PAGES - 1) != 0)
 		return;
 	__atomic_store_n(slot, NULL, __ATOMIC_RELEASE);
-	sys_munmap(bytes, LEAF_SIZE);
+	/* It may lie amid other memory of the library, and no mapping be left to divide that. */
+	if (sys_munmap(bytes, LEAF_SIZE) < 0)
+		__atomic_store_n(slot, bytes, __ATOMIC_RELEASE);
 }
 
 void page_states_clear(struct page_states *t, uintptr_t start, uintptr_t end)

@@ -142,9 +142,9 @@ int sys_mmap(void **out, size_t len, int prot, int flags)
 	return 0;
 }
 
-void sys_munmap(void *addr, size_t len)
+int sys_munmap(void *addr, size_t len)
 {
-	munmap(addr, len);
+	return (int)negative_errno(munmap(addr, len));
 }
 
 int sys_madvise(uintptr_t addr, size_t len, int advice)

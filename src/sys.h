@@ -43,7 +43,8 @@ int sys_poll(int a, int b, int timeout_ms);
 ssize_t sys_pwrite(int fd, const void *buffer, size_t size, off_t offset);
 
 int sys_mmap(void **out, size_t len, int prot, int flags);
-void sys_munmap(void *addr, size_t len);
+/* -ENOMEM where it would divide a mapping, and the process may have no more. */
+int sys_munmap(void *addr, size_t len);
 int sys_madvise(uintptr_t addr, size_t len, int advice);
 int sys_mprotect(uintptr_t addr, size_t len, int prot);
 /* Moves the mapping to any other place. */
