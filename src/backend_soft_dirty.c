@@ -269,10 +269,12 @@ static int open_files(struct ww *w, const char **why)
 
 	if (r < 0)
 		return r;
-	*why = "/proc/self/clear_refs cannot be opened for writing";
 	r = sys_open(&w->clear_refs, "/proc/thread-self/clear_refs", O_WRONLY);
 	if (r < 0)
 		r = sys_open(&w->clear_refs, "/proc/self/clear_refs", O_WRONLY);
+	*why = r == -EMFILE || r == -ENFILE
+		       ? "no file descriptors are left"
+		       : "/proc/self/clear_refs cannot be opened for writing";
 	return r;
 }
 
