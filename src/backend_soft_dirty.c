@@ -64,13 +64,38 @@ static int harvest(struct ww *w)
 	return r < 0 ? r : clear_all(w);
 }
 
-static int locked_harvest(struct ww *w)
+static bool any_dirty(const struct ww *w, size_t n)
+{
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < n; i++)
+		all |= w->words[i];
+	return all & PM_SOFT_DIRTY;
+}
+
+/* Whether the kernel has anything new about [start, end): 1, 0, or an error. */
+static int has_news(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	while (start < end) {
+		uintptr_t stop = end;
+		int r = pagemap_read_some(w, start, &stop);
+
+		if (r < 0 || any_dirty(w, (stop - start) >> w->page_shift))
+			return r < 0 ? r : 1;
+		start = stop;
+	}
+	return pagemap_check(w);
+}
+
+static int learn(struct ww *w, uintptr_t start, uintptr_t end, bool reset)
 {
 	sigset_t old;
-	int r;
+	int r = has_news(w, start, end);
 
+	if (r <= 0)
+		return r;
 	clients_lock(&old);
-	r = harvest(w);
+	r = reset ? harvest(w) : take_in(w, &w->states, start, end);
 	clients_unlock(&old);
 	return r;
 }
@@ -116,7 +141,7 @@ static int sd_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 		return -ENOTSUP;
 	/* Of a huge page, one written page would be 512. */
 	sys_madvise(r->start, r->end - r->start, MADV_NOHUGEPAGE);
-	n = locked_harvest(w);
+	n = learn(w, r->start, r->end, true);
 	if (n == 0)
 		client_change(&w->client, r->start, r->end, STATE_WRITTEN, 0);
 	return n;
@@ -147,7 +172,7 @@ static int sd_discard(struct ww *w, struct range *r, const struct mapping *m)
 	(void)r;
 	if (n < 0)
 		return n == -ENOMEM ? n : -ENOTSUP;
-	n = locked_harvest(w);
+	n = learn(w, m->start, m->end, true);
 	if (n == 0)
 		client_change(&w->client, m->start, m->end, STATE_WRITTEN, 0);
 	return n;
@@ -205,42 +230,6 @@ static void forget(struct ww *w, const struct wwk_page_region *v, size_t n)
 	for (size_t i = 0; i < n; i++)
 		page_states_change(&w->states, v[i].start, v[i].end, STATE_WRITTEN, 0);
 	clients_unlock(&old);
-}
-
-static bool any_dirty(const struct ww *w, size_t n)
-{
-	uint64_t all = 0;
-
-	for (size_t i = 0; i < n; i++)
-		all |= w->words[i];
-	return all & PM_SOFT_DIRTY;
-}
-
-/* Whether the kernel has anything new about [start, end): 1, 0, or an error. */
-static int has_news(struct ww *w, uintptr_t start, uintptr_t end)
-{
-	while (start < end) {
-		uintptr_t stop = end;
-		int r = pagemap_read_some(w, start, &stop);
-
-		if (r < 0 || any_dirty(w, (stop - start) >> w->page_shift))
-			return r < 0 ? r : 1;
-		start = stop;
-	}
-	return pagemap_check(w);
-}
-
-static int learn(struct ww *w, uintptr_t start, uintptr_t end, bool reset)
-{
-	sigset_t old;
-	int r = has_news(w, start, end);
-
-	if (r <= 0)
-		return r;
-	clients_lock(&old);
-	r = reset ? harvest(w) : take_in(w, &w->states, start, end);
-	clients_unlock(&old);
-	return r;
 }
 
 static int sd_scan(struct ww *w, struct range *range, uintptr_t start, uintptr_t end, bool reset,
