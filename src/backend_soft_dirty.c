@@ -7,11 +7,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 
 #include "faults.h"
 #include "pagemap.h"
 #include "trial.h"
+#include "uapi/madvise.h"
 
 static int clear_all(struct ww *w)
 {
@@ -131,6 +131,24 @@ static int sd_attached(struct ww *w, uintptr_t start, uintptr_t end)
 	return 1;
 }
 
+/*
+ * Of a huge page, one written page would be all of them, and some kernels lose its bits when they
+ * divide it (Linux 6.12.0 to 6.12.53); so that is done now, by advice for a part of it. Pages that
+ * the kernel merges with others lose theirs always.
+ */
+static int advise(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	static const int advice[] = {MADV_NOHUGEPAGE, MADV_UNMERGEABLE};
+	const uintptr_t last = (w->page_size / sizeof(uint64_t) << w->page_shift) - 1;
+
+	for (size_t i = 0; i < sizeof(advice) / sizeof(*advice); i++)
+		if (sys_madvise(start, end - start, advice[i]) == -ENOMEM)
+			return -ENOMEM;
+	for (; start < end; start = (start | last) + 1)
+		sys_madvise(start, w->page_size, MADV_COLD);
+	return 0;
+}
+
 static int sd_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 {
 	int n;
@@ -139,9 +157,9 @@ static int sd_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 	/* The bit goes with an entry of the page table, which the kernel may drop at any time there. */
 	if (kind == MAPPING_SHARED)
 		return -ENOTSUP;
-	/* Of a huge page, one written page would be 512. */
-	sys_madvise(r->start, r->end - r->start, MADV_NOHUGEPAGE);
-	n = learn(w, r->start, r->end, true);
+	n = advise(w, r->start, r->end);
+	if (n == 0)
+		n = learn(w, r->start, r->end, true);
 	if (n == 0)
 		client_change(&w->client, r->start, r->end, STATE_WRITTEN, 0);
 	return n;
@@ -156,7 +174,8 @@ static int sd_settle(struct ww *w, uintptr_t start, uintptr_t end)
 static int sd_arm_written(struct ww *w, struct range *r)
 {
 	r->mode = 0;
-	return sd_settle(w, r->start, r->end);
+	sd_settle(w, r->start, r->end);
+	return advise(w, r->start, r->end);
 }
 
 static int sd_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)

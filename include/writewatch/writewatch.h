@@ -41,8 +41,12 @@
  *                  not mapped any more. Writes by ptrace(2) and /proc/self/mem are not seen.
  *                  %WW_DISCARDS is refused.
  *   soft-dirty     by name, or with %WW_WRITERS_STOPPED. Each reset clears the bit of the whole
- *                  process, also for other tools that use it. Memory is given MADV_NOHUGEPAGE.
- *                  There is no -ESTALE, and %WW_DISCARDS is refused.
+ *                  process, also for other tools that use it. Memory is given MADV_NOHUGEPAGE and
+ *                  MADV_UNMERGEABLE, which stay, and its huge pages are divided. Shared mappings
+ *                  and %WW_DISCARDS are refused. There is no -ESTALE: the program calls ww_watch()
+ *                  for what it mapped, or moved by mremap(2), to the place of watched memory. Until
+ *                  then pages of it that hold nothing are not reported; and all of what is watched
+ *                  again counts as written.
  *   A stack on which a signal handler may have to run, or into which system calls write, is not for
  *   backends with a signal handler; nor are signals SIGSEGV and SIGBUS blocked while watched memory
  *   is written to.

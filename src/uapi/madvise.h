@@ -2,10 +2,13 @@
 #ifndef WW_UAPI_MADVISE_H
 #define WW_UAPI_MADVISE_H
 
-/* Advice of Linux 5.14 and later, which the headers of the build host may not have. */
+/* Advice of Linux 5.4 and later, which the headers of the build host may not have. */
 
 #include <sys/mman.h>
 
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif

@@ -167,6 +167,10 @@ const struct call calls[CALLS] = {
 		.name = "MADV_UNMERGEABLE",
 		.lasting = {EINVAL, ENOMEM},
 	},
+	[CALL_COLD] = {
+		.name = "MADV_COLD",
+		.lasting = {EINVAL, ENOMEM},
+	},
 };
 
 const char *const api_names[APIS] = {

@@ -275,6 +275,8 @@ static enum call_id call_of_advice(int advice)
 		return CALL_NOHUGEPAGE;
 	case MADV_UNMERGEABLE:
 		return CALL_UNMERGEABLE;
+	case MADV_COLD:
+		return CALL_COLD;
 	default:
 		abort();
 	}
