@@ -125,10 +125,7 @@ static int sd_detach(struct ww *w, uintptr_t start, uintptr_t end)
 /* A mapping put in the place of another one is mostly dirty as a whole, but not if it was moved. */
 static int sd_attached(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	(void)w;
-	(void)start;
-	(void)end;
-	return 1;
+	return page_states_skip(&w->states, start, end, STATE_WATCHED, STATE_WATCHED) == end;
 }
 
 /*
@@ -255,7 +252,7 @@ static int sd_scan(struct ww *w, struct range *range, uintptr_t start, uintptr_t
 		   struct sink *sink)
 {
 	struct scan s = {.w = w, .sink = sink};
-	int r = learn(w, start, end, reset);
+	int r = sd_attached(w, start, end) ? learn(w, start, end, reset) : -ESTALE;
 
 	(void)range;
 	maps_walk(&s.walk, start, end);
