@@ -17,7 +17,8 @@
  * ONE CONTEXT
  *   All of it works on one context (see writewatch.h), made by the first VirtualAlloc() that asks
  *   for MEM_WRITE_WATCH, and never freed. Where no backend is usable that call fails with
- *   ERROR_NOT_SUPPORTED; everything else works. WRITEWATCH_BACKEND is honoured.
+ *   ERROR_NOT_SUPPORTED; everything else works. WRITEWATCH_BACKEND is honoured; when it names
+ *   soft-dirty, no thread may write to any watched memory during a reset.
  *
  * ERRORS
  *   As on Windows: a failing function leaves its reason in GetLastError(), one for each thread, and

@@ -186,30 +186,39 @@ Test(winapi_callers, unaligned_sizes_with_room_for_every_page)
 	release(base);
 }
 
+static BOOL is_among(const BYTE *page, PVOID *addrs, size_t count)
+{
+	while (count > 0 && addrs[count - 1] != page)
+		count--;
+	return count > 0;
+}
+
 /* A rollback buffer fills one list for many regions, at a moving offset. */
 Test(winapi_callers, several_regions_into_one_list)
 {
 	enum { REGIONS = 5 };
 	PVOID addrs[REGIONS * 16];
+	size_t first[REGIONS + 1] = {0};
 	BYTE *base[REGIONS];
-	size_t used = 0;
 
 	for (size_t r = 0; r < REGIONS; r++) {
 		base[r] = alloc_watched(16);
 		WRITE(base[r], r, 10);
 	}
 	for (size_t r = 0; r < REGIONS; r++) {
-		ULONG_PTR count = REGIONS * 16 - used;
+		ULONG_PTR count = REGIONS * 16 - first[r];
 		DWORD granularity;
 
-		SUCCEEDS(GetWriteWatch(RESET, base[r], 16 * PAGE, addrs + used, &count,
+		SUCCEEDS(GetWriteWatch(RESET, base[r], 16 * PAGE, addrs + first[r], &count,
 				       &granularity) == 0);
-		used += count;
+		first[r + 1] = first[r] + count;
 	}
-	cr_assert(eq(sz, used, 2 * REGIONS));
 	for (size_t r = 0; r < REGIONS; r++) {
-		cr_assert(eq(ptr, addrs[2 * r], base[r] + r * PAGE));
-		cr_assert(eq(ptr, addrs[2 * r + 1], base[r] + 10 * PAGE));
+		const size_t count = first[r + 1] - first[r];
+
+		cr_assert(count == 2 || except(NOT_EXACT));
+		cr_assert(is_among(base[r] + r * PAGE, addrs + first[r], count));
+		cr_assert(is_among(base[r] + 10 * PAGE, addrs + first[r], count));
 		release(base[r]);
 	}
 }

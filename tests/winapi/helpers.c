@@ -13,8 +13,6 @@
 void winapi_begin(void)
 {
 	backend_begin();
-	/* What the functions of Windows promise: any thread may write meanwhile. */
-	skip_if(NOT_ATOMIC);
 	release(alloc_watched(1));
 	leaks_begin();
 }
