@@ -152,6 +152,21 @@ Test(table, memory_mapped_anew)
 	watch();
 	map_over(memory, PAGE);
 	EXPECT_EXCEPTION(NO_STALE, ww_get(w, memory, PAGE, 0, NULL, &count) != -ESTALE);
+	memory[0] = 1;
+	EXPECT_EXCEPTION(NO_ANEW, ww_get(w, memory, PAGE, 0, NULL, &count) == 0 && count == 0);
+}
+
+/* The page that was there held something, and the one that is there now reads as zero. */
+Test(table, memory_moved_in_that_holds_nothing)
+{
+	char *empty = map_private(PAGE);
+	size_t count;
+
+	watch();
+	cr_assert_eq(mremap(empty, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, memory), memory);
+	EXPECT_EXCEPTION(NO_EMPTY, ww_get(w, memory, PAGE, 0, NULL, &count) == 0 && count == 0);
+	cr_assert_eq(ww_watch(w, memory, PAGE, 0), 0);
+	cr_expect(reports(memory));
 }
 
 /* What a program does that has not read the manual. */

@@ -220,6 +220,7 @@ void map_fresh(struct oracle *o, struct range r)
 		bool filled = i >= fill.first && i < fill.first + fill.count;
 
 		p->mapping = p->watched ? STALE : MAPPED;
+		p->state = filled ? WRITTEN : UNKNOWN;
 		p->prot = PROT_READ | PROT_WRITE;
 		if (filled)
 			page_write(page_at(o, i), rng_next(&o->rng));

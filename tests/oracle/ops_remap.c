@@ -19,7 +19,7 @@ void op_unmap(struct oracle *o)
 
 /*
  * Where no error will tell, the program has to say what it mapped in the place of watched memory
- * before it does anything else.
+ * before it does anything else; or else, where that will do, what holds nothing is missed.
  */
 static void repair(struct oracle *o, struct range r)
 {
@@ -27,6 +27,11 @@ static void repair(struct oracle *o, struct range r)
 
 	if (!except(NO_STALE))
 		return;
+	if (!except(NO_ANEW) && rng_one_in(&o->rng, 2)) {
+		for (size_t i = r.first; i < r.first + r.count; i++)
+			o->pages[i].mapping = MAPPED;
+		return;
+	}
 	for (size_t i = r.first; i <= r.first + r.count; i++) {
 		if (i < r.first + r.count && o->pages[i].mapping == STALE)
 			continue;
@@ -109,8 +114,11 @@ void op_move_over(struct oracle *o)
 	if (mprotect(o->attic, bytes_of(o, r.count), PROT_READ | PROT_WRITE) != 0)
 		oracle_fail(o, "mprotect failed");
 	for (size_t i = 0; i < r.count; i++) {
-		if (rng_one_in(&o->rng, 2))
+		o->pages[r.first + i].state = UNKNOWN;
+		if (rng_one_in(&o->rng, 2)) {
 			page_write(o->attic + bytes_of(o, i), rng_next(&o->rng));
+			o->pages[r.first + i].state = WRITTEN;
+		}
 		move(o, o->attic + bytes_of(o, i), page_at(o, r.first + i));
 		o->pages[r.first + i].prot = PROT_READ | PROT_WRITE;
 		page_resync(o, r.first + i);

@@ -137,7 +137,9 @@ Test(remap, the_rest_keeps_its_state_when_no_query_failed)
 	map_over(40, 8);
 	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
 	cr_assert_eq(get(WW_RESET, &count), 0);
-	cr_assert_eq(count, 9);
+	for (size_t i = 40; i < 48; i++)
+		cr_assert(reported(count, i));
+	cr_assert(reported(count, 1) && (count == 9 || except(NOT_EXACT)), "%zu", count);
 }
 
 Test(remap, a_query_of_another_part_does_not_care)

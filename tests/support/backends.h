@@ -23,6 +23,10 @@ enum exception {
 	NO_MPROTECT,
 	/* Memory that was mapped in the place of watched memory is not told by -ESTALE. */
 	NO_STALE,
+	/* Nor is what the program writes there reported before it is watched again. */
+	NO_ANEW,
+	/* Nor what holds nothing there, as it was mapped or moved. */
+	NO_EMPTY,
 	/* Pages that were written, and are not mapped any more, may still be reported. */
 	NO_HOLES,
 	/* Pages that nobody wrote are reported. */
