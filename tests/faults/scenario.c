@@ -121,6 +121,9 @@ static int make_context(struct model *m, bool brief)
 static void watch_and_write(struct model *m)
 {
 	result->at = "watching";
+	/* Then it is more of the other kind. */
+	if (lacks(m, NO_SHARED))
+		map(m, shared, -1);
 	do_watch(m, fresh, 0);
 	do_watch(m, filled, 0);
 	do_watch(m, shared, 0);
