@@ -52,11 +52,13 @@ read -r -d '' table <<EOF
 all           always        root  denied   roomy   2     3000   auto=mprotect      backends,demo
 6.1,6.12      always        user  denied   roomy   2     3000   auto=mprotect      $most
 own           always        user  denied   roomy   2     3000   auto=mprotect      backends,conformance,demo
-all           always        user  allowed  roomy   2     3000   soft-dirty         backends
+6.1,6.12      always,never  user  allowed  roomy   2     3000   soft-dirty         backends,conformance,winapi,stress,badinput,oracle,pitfalls
+own           always        user  allowed  roomy   2     3000   soft-dirty         backends
 6.12          always        user  allowed  swap    2     10000  auto=pagemap-scan  $swap,oracle
 6.12          always        root  allowed  swap    1     3000   uffd-thread        $swap
 6.1,6.12      always        user  allowed  swap    2     3000   uffd-sigbus        $swap
 6.12          always        user  denied   swap    2     3000   auto=mprotect      $swap
+6.12          always        root  allowed  swap    2     3000   soft-dirty         $swap,oracle,pitfalls
 EOF
 machines='6.12:always 6.1:always 6.12:never 6.1:never own:always'
 export WW_SECONDS=${WW_SECONDS:-4}
