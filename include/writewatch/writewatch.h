@@ -236,8 +236,9 @@ struct ww_info {
  * A signal handler that was there before is called for what is no fault of ours, with SIGSEGV and
  * SIGBUS not blocked, so that it may write to watched memory, and on the alternate stack if there
  * is one. One that the program installs later takes our place: ww_watch() and resets put ours on top
- * again, up to seven times, and pass on to it. A program that puts back what it found before its own
- * must not find ours.
+ * again, up to seven times, and pass on to it. If it calls ours in turn, all signals have to be
+ * blocked, by its sa_mask: a handler that interrupted ours and wrote to watched memory would wait for
+ * ever. A program that puts back what it found before its own must not find ours.
  *
  * Ownership: the caller frees the context with ww_free().
  * Return: 0, or
