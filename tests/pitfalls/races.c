@@ -11,6 +11,7 @@
 #include "backends.h"
 #include "leaks.h"
 #include "pages.h"
+#include "random.h"
 
 /*
  * Writes that hit a range at the moment when what is empty in it gets armed. Where there is no page
@@ -20,15 +21,17 @@
 #define PAGE ((size_t)4096)
 /* As much as one entry of the level above page tables spans: the larger the hole, the longer the
  * moment. */
-#define PAGES ((size_t)262144)
+#define MOST_PAGES ((size_t)262144)
 #define STORES 4000
 #define ROUNDS 12
 /* Where fewer are done, over the same span of delays. */
-#define EACH_ROUND(round) int round = 0; round < ROUNDS; round += 100 / (int)backend()->percent
+#define EACH_ROUND(round) int round = 0; round < ROUNDS; round += step
 
 static struct ww *w;
 static char *memory;
-static bool stored[PAGES], reported[PAGES];
+static bool stored[MOST_PAGES], reported[MOST_PAGES];
+static size_t page_count;
+static int step;
 static size_t first_page;
 static unsigned delay_us;
 /* Of each page table's worth of pages behind first_page the first is not mapped. */
@@ -41,8 +44,10 @@ static void begin(void)
 	skip_if(NOT_ATOMIC);
 	leaks_begin();
 	cr_assert_eq(ww_new(&w, NULL), 0);
-	memory = map_reserve(PAGES * PAGE, PAGES * PAGE);
-	cr_assert_eq(mprotect(memory, PAGES * PAGE, PROT_READ | PROT_WRITE), 0);
+	page_count = in_a_hurry() ? MOST_PAGES / 4 : MOST_PAGES;
+	step = in_a_hurry() ? ROUNDS / 2 : 100 / (int)backend()->percent;
+	memory = map_reserve(page_count * PAGE, page_count * PAGE);
+	cr_assert_eq(mprotect(memory, page_count * PAGE, PROT_READ | PROT_WRITE), 0);
 	memset(stored, 0, sizeof(stored));
 	memset(reported, 0, sizeof(reported));
 	go = false;
@@ -52,7 +57,7 @@ static void begin(void)
 static void end(void)
 {
 	ww_free(w);
-	unmap(memory, PAGES * PAGE);
+	unmap(memory, page_count * PAGE);
 	leaks_end_threads();
 }
 
@@ -75,7 +80,7 @@ static void *store(void *seed)
 	for (uint64_t start = now_us(); now_us() - start < delay_us;)
 		;
 	for (int i = 0; i < STORES; i++) {
-		size_t page = first_page + (size_t)rand_r(&state) % (PAGES - first_page);
+		size_t page = first_page + (size_t)rand_r(&state) % (page_count - first_page);
 
 		if (holes && page % 512 == 0)
 			page++;
@@ -87,10 +92,10 @@ static void *store(void *seed)
 
 static void collect(unsigned flags)
 {
-	static void *pages[PAGES];
-	size_t count = PAGES;
+	static void *pages[MOST_PAGES];
+	size_t count = page_count;
 
-	cr_assert_eq(ww_get(w, memory, PAGES * PAGE, flags, pages, &count), 0);
+	cr_assert_eq(ww_get(w, memory, page_count * PAGE, flags, pages, &count), 0);
 	for (size_t i = 0; i < count; i++)
 		reported[(size_t)((char *)pages[i] - memory) / PAGE] = true;
 }
@@ -99,14 +104,14 @@ static void expect_all(int round)
 {
 	size_t lost = 0;
 
-	for (size_t i = first_page; i < PAGES; i++)
+	for (size_t i = first_page; i < page_count; i++)
 		lost += stored[i] && !reported[i];
 	cr_assert_eq(lost, 0, "round %d: %zu written pages were lost", round, lost);
 }
 
 static void map_anew(void)
 {
-	cr_assert_eq(mmap(memory, PAGES * PAGE, PROT_READ | PROT_WRITE,
+	cr_assert_eq(mmap(memory, page_count * PAGE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
 		     memory);
 }
@@ -126,19 +131,19 @@ static void race(int round, void (*arm)(void))
 	go = false;
 	collect(WW_RESET);
 	expect_all(round);
-	cr_assert_eq(ww_unwatch(w, memory, PAGES * PAGE), 0);
+	cr_assert_eq(ww_unwatch(w, memory, page_count * PAGE), 0);
 	map_anew();
 }
 
 static void add_discards(void)
 {
-	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, discards_flag()), 0);
+	cr_assert_eq(ww_watch(w, memory, page_count * PAGE, discards_flag()), 0);
 }
 
 Test(races, asking_for_discards_loses_no_write)
 {
 	for (EACH_ROUND(round)) {
-		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+		cr_assert_eq(ww_watch(w, memory, page_count * PAGE, 0), 0);
 		race(round, add_discards);
 	}
 }
@@ -150,9 +155,9 @@ static void query(void)
 
 Test(races, becoming_dense_loses_no_write)
 {
-	first_page = PAGES / 2 + 64;
+	first_page = page_count / 2 + 64;
 	for (EACH_ROUND(round)) {
-		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+		cr_assert_eq(ww_watch(w, memory, page_count * PAGE, 0), 0);
 		memset(memory, 1, first_page * PAGE);
 		race(round, query);
 	}
@@ -160,11 +165,11 @@ Test(races, becoming_dense_loses_no_write)
 
 Test(races, becoming_dense_between_holes_loses_no_write)
 {
-	first_page = PAGES / 2 + 512;
+	first_page = page_count / 2 + 512;
 	holes = true;
 	for (EACH_ROUND(round)) {
-		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
-		for (size_t page = first_page; page < PAGES; page += 512)
+		cr_assert_eq(ww_watch(w, memory, page_count * PAGE, 0), 0);
+		for (size_t page = first_page; page < page_count; page += 512)
 			unmap(memory + page * PAGE, PAGE);
 		memset(memory, 1, first_page * PAGE);
 		race(round, query);
@@ -178,11 +183,11 @@ static void remap_and_discard(void)
 
 Test(races, discarding_the_neighbours_loses_no_write)
 {
-	first_page = PAGES / 2;
+	first_page = page_count / 2;
 	for (EACH_ROUND(round)) {
-		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, discards_flag()), 0);
+		cr_assert_eq(ww_watch(w, memory, page_count * PAGE, discards_flag()), 0);
 		map_anew();
-		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, discards_flag()), 0);
+		cr_assert_eq(ww_watch(w, memory, page_count * PAGE, discards_flag()), 0);
 		race(round, remap_and_discard);
 	}
 }

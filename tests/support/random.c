@@ -34,3 +34,8 @@ size_t env_number(const char *variable, size_t fallback)
 	}
 	return (size_t)value;
 }
+
+bool in_a_hurry(void)
+{
+	return env_number("WW_SECONDS", 60) < 10;
+}

@@ -17,6 +17,9 @@ uint64_t random_seed(const char *name);
 /* A number from the environment, or @fallback. */
 size_t env_number(const char *variable, size_t fallback);
 
+/* Whether WW_SECONDS asks for next to nothing, as where processors are emulated. */
+bool in_a_hurry(void);
+
 static inline uint64_t rng_next(struct rng *rng)
 {
 	uint64_t z = rng->state += UINT64_C(0xd1342543de82ef95);

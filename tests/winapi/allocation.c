@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "support/random.h"
+
 WINAPI_SUITE(winapi_allocation);
 
 #define UNIT ((SIZE_T)0x10000)
@@ -350,7 +352,8 @@ Test(winapi_allocation, thousands_of_allocations)
 
 Test(winapi_allocation, a_large_reservation_is_used_at_its_end)
 {
-	const SIZE_T size = (SIZE_T)32 << 30;
+	/* Before Linux 6.4 every page of it gets an entry in the page table. */
+	const SIZE_T size = (SIZE_T)(in_a_hurry() ? 4 : 32) << 30;
 	BYTE *base = VirtualAlloc(NULL, size, MEM_RESERVE | MEM_WRITE_WATCH, PAGE_READWRITE);
 	BYTE *last = base + size - PAGE;
 
