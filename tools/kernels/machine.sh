@@ -80,11 +80,17 @@ boot() {
 	rm -f "$logs/disk" "$logs/initramfs"
 }
 
-# run_here LOGS: with copies, as the user that has no rights may not reach the build directory.
+# run_here LOGS: with copies, as the user that has no rights may not reach the build directory. In a
+# /tmp of its own, if that may be: a killed test leaves Criterion's socket, named after its process,
+# in the way of any other user's.
 run_here() {
-	local logs=$1 copies status
+	local logs=$1 copies status apart=()
 
-	copies=$(mktemp -d /tmp/writewatch-XXXXXX) && chmod 755 "$copies" || return
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	if unshare -m true 2>/dev/null; then
+		apart=(unshare -m sh -c 'mount -t tmpfs -o mode=1777 tmpfs /tmp && exec "$@"' sh)
+	fi
+	copies=$(mktemp -d /var/tmp/writewatch-XXXXXX) && chmod 755 "$copies" || return
 	mkdir -m 1777 "$copies/work" && copy_programs "$copies" || return
 	cp "$tools/run.sh" "$logs/plan" "$copies"
 	# The C library has to be the one that is here.
@@ -92,7 +98,8 @@ run_here() {
 	(
 		cd "$copies/work" || exit
 		export WW_SECONDS LD_LIBRARY_PATH=$copies/lib
-		exec timeout --foreground "$machine_limit" sh "$copies/run.sh" "$copies/tests" "$copies/plan"
+		exec timeout --foreground "$machine_limit" "${apart[@]}" \
+			sh "$copies/run.sh" "$copies/tests" "$copies/plan"
 	) >"$logs/output" 2>&1
 	status=$?
 	rm -rf "$copies"
