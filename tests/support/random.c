@@ -37,5 +37,5 @@ size_t env_number(const char *variable, size_t fallback)
 
 bool in_a_hurry(void)
 {
-	return env_number("WW_SECONDS", 60) < 10;
+	return env_number("WW_SECONDS", 60) < 4;
 }
