@@ -15,6 +15,7 @@
 #include "checkers.h"
 #include "leaks.h"
 #include "pages.h"
+#include "random.h"
 
 /* A child inherits descriptors that act on its parent's memory. Children report by exit status. */
 
@@ -308,7 +309,7 @@ Test(fork_threads, a_fork_at_any_moment_leaves_a_whole_list_and_a_free_lock, .ti
 	skip_if_no_thread_can_start();
 	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
 	cr_assert_eq(pthread_create(&thread, NULL, churn, NULL), 0);
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < (in_a_hurry() ? 60 : 300); i++) {
 		pid_t child = i % 2 ? fork() : raw_clone();
 
 		if (child == 0) {

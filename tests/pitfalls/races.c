@@ -44,7 +44,7 @@ static void begin(void)
 	skip_if(NOT_ATOMIC);
 	leaks_begin();
 	cr_assert_eq(ww_new(&w, NULL), 0);
-	page_count = in_a_hurry() ? MOST_PAGES / 4 : MOST_PAGES;
+	page_count = in_a_hurry() ? MOST_PAGES / 8 : MOST_PAGES;
 	step = in_a_hurry() ? ROUNDS / 2 : 100 / (int)backend()->percent;
 	memory = map_reserve(page_count * PAGE, page_count * PAGE);
 	cr_assert_eq(mprotect(memory, page_count * PAGE, PROT_READ | PROT_WRITE), 0);
