@@ -13,11 +13,23 @@
 #include "trial.h"
 #include "uapi/madvise.h"
 
+/*
+ * The file is the thread's that opened it, or the first one's: once that has ended, writing to it
+ * fails, or clears nothing without an error. So this thread opens its own, and what was opened at
+ * first is for where that is not possible any more.
+ */
 static int clear_all(struct ww *w)
 {
-	if (context_lost(w, &w->clear_refs))
+	struct sys_file own = SYS_NO_FILE, *file = &own;
+	ssize_t n;
+
+	if (sys_open(&own, "/proc/thread-self/clear_refs", O_WRONLY) < 0)
+		file = &w->clear_refs;
+	if (context_lost(w, file))
 		return -ESTALE;
-	return sys_write(w->clear_refs.fd, "4", 1) == 1 ? 0 : -EIO;
+	n = sys_write(file->fd, "4", 1);
+	sys_close(&own);
+	return n == 1 ? 0 : -EIO;
 }
 
 /* Sets the states of what the kernel calls dirty in [start, end), all of which client watches. */
@@ -274,9 +286,9 @@ static int open_files(struct ww *w, const char **why)
 
 	if (r < 0)
 		return r;
-	r = sys_open(&w->clear_refs, "/proc/thread-self/clear_refs", O_WRONLY);
+	r = sys_open(&w->clear_refs, "/proc/self/clear_refs", O_WRONLY);
 	if (r < 0)
-		r = sys_open(&w->clear_refs, "/proc/self/clear_refs", O_WRONLY);
+		r = sys_open(&w->clear_refs, "/proc/thread-self/clear_refs", O_WRONLY);
 	*why = r == -EMFILE || r == -ENFILE
 		       ? "no file descriptors are left"
 		       : "/proc/self/clear_refs cannot be opened for writing";

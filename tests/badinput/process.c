@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -129,6 +130,74 @@ static int without_descriptors(void)
 Test(process, no_descriptors_left)
 {
 	in_child(without_descriptors);
+}
+
+static char *watched;
+static struct ww *made;
+
+static void *make(void *unused)
+{
+	if (ww_new(&made, NULL) != 0 || ww_watch(made, watched, PAGES * PAGE, 0) != 0)
+		made = NULL;
+	return unused;
+}
+
+static int use_what_was_made(void)
+{
+	for (int i = 0; i < 3; i++) {
+		watched[i * PAGE] = 1;
+		CHECK(written(made, watched, WW_RESET) == 1);
+		CHECK(written(made, watched, 0) == 0);
+	}
+	ww_free(made);
+	return 0;
+}
+
+static int made_by_a_thread(void)
+{
+	pthread_t thread;
+
+	watched = map_private(PAGES * PAGE);
+	CHECK(pthread_create(&thread, NULL, make, NULL) == 0);
+	CHECK(pthread_join(thread, NULL) == 0 && made);
+	return use_what_was_made();
+}
+
+Test(process, the_thread_that_made_the_context_has_ended)
+{
+	in_child(made_by_a_thread);
+}
+
+static void *go_on_alone(void *first)
+{
+	char path[64], text[64] = "";
+	int fd, tries = 0;
+
+	(void)first;
+	/* What it was is left until the process ends: a zombie. */
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
+	while (!strstr(text, ") Z") && ++tries < 1000) {
+		usleep(1000);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		(void)!read(fd, text, sizeof(text) - 1);
+		close(fd);
+	}
+	_exit(tries < 1000 ? use_what_was_made() : 2);
+}
+
+static int without_the_first_thread(void)
+{
+	pthread_t thread;
+
+	watched = map_private(PAGES * PAGE);
+	make(NULL);
+	CHECK(made && pthread_create(&thread, NULL, go_on_alone, NULL) == 0);
+	pthread_exit(NULL);
+}
+
+Test(process, the_first_thread_has_ended)
+{
+	in_child(without_the_first_thread);
 }
 
 static int without_address_space(void)
