@@ -166,7 +166,10 @@ static int sd_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 	/* The bit goes with an entry of the page table, which the kernel may drop at any time there. */
 	if (kind == MAPPING_SHARED)
 		return -ENOTSUP;
-	n = advise(w, r->start, r->end);
+	/* First, or what the advice joins it to is as dirty as a new mapping is. */
+	n = learn(w, r->start, r->end, true);
+	if (n == 0)
+		n = advise(w, r->start, r->end);
 	if (n == 0)
 		n = learn(w, r->start, r->end, true);
 	if (n == 0)
