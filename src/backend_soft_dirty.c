@@ -13,6 +13,8 @@
 #include "trial.h"
 #include "uapi/madvise.h"
 
+#define GAP_PAGES 32
+
 /*
  * The file is the thread's that opened it, or the first one's: once that has ended, writing to it
  * fails, or clears nothing without an error. So this thread opens its own, and what was opened at
@@ -32,7 +34,7 @@ static int clear_all(struct ww *w)
 	return n == 1 ? 0 : -EIO;
 }
 
-/* Sets the states of what the kernel calls dirty in [start, end), all of which client watches. */
+/* Sets the states of what the kernel calls dirty in [start, end), as far as that is watched. */
 static int take_in(struct ww *w, struct page_states *states, uintptr_t start, uintptr_t end)
 {
 	while (start < end) {
@@ -42,11 +44,26 @@ static int take_in(struct ww *w, struct page_states *states, uintptr_t start, ui
 		if (r < 0)
 			return r;
 		for (size_t i = 0; start < stop; i++, start += w->page_size)
-			if (w->words[i] & PM_SOFT_DIRTY)
+			if (w->words[i] & PM_SOFT_DIRTY &&
+			    page_state(states, start) & STATE_WATCHED)
 				page_states_change(states, start, start + w->page_size, 0,
 						   STATE_WRITTEN);
 	}
 	return pagemap_check(w);
+}
+
+/* Where what is watched from start on ends; gaps count to it that cost less to read than a call. */
+static uintptr_t run_end(const struct page_states *t, uintptr_t start, uintptr_t end)
+{
+	const uintptr_t gap = (uintptr_t)GAP_PAGES << t->page_shift;
+	uintptr_t pos, far;
+
+	do {
+		pos = page_states_skip(t, start, end, STATE_WATCHED, STATE_WATCHED);
+		far = end - pos > gap ? pos + gap : end;
+		start = page_states_skip(t, pos, far, STATE_WATCHED, 0);
+	} while (start < far);
+	return pos;
 }
 
 static int take_in_client(struct ww *w, struct client *c)
@@ -57,9 +74,9 @@ static int take_in_client(struct ww *w, struct client *c)
 	while (r == 0) {
 		uintptr_t start = page_states_skip(c->states, pos, end, STATE_WATCHED, 0);
 
-		pos = page_states_skip(c->states, start, end, STATE_WATCHED, STATE_WATCHED);
 		if (start >= end)
 			break;
+		pos = run_end(c->states, start, end);
 		r = take_in(w, c->states, start, pos);
 	}
 	return r;
