@@ -20,19 +20,33 @@ static long query(const struct maps *maps, uintptr_t addr, struct wwk_procmap_qu
 	return sys_ioctl(maps->file.fd, WWK_PROCMAP_QUERY, q);
 }
 
-int maps_open(struct maps *maps)
+static int open_list(struct maps *maps, const char *path)
 {
 	struct wwk_procmap_query q;
-	/* Not thread-self at first: that one ends with the thread that opened it. */
-	int r = sys_open(&maps->file, "/proc/self/maps", 0);
+	long answer;
+	char c;
+	int r = sys_open(&maps->file, path, 0);
 
 	if (r < 0)
-		r = sys_open(&maps->file, "/proc/thread-self/maps", 0);
-	if (r < 0)
 		return r;
-	maps->text_only = query(maps, (uintptr_t)&q, &q) < 0;
+	answer = query(maps, (uintptr_t)&q, &q);
+	maps->text_only = answer < 0;
 	maps->reader = NULL;
-	return 0;
+	if (answer == 0 || (answer != -ESRCH && sys_pread(maps->file.fd, &c, 1, 0) != 0))
+		return 0;
+	maps_close(maps);
+	return -ESRCH;
+}
+
+/*
+ * The list of a thread is no more when that ends, which the first one mostly does last. Where it has
+ * ended already, its own is empty.
+ */
+int maps_open(struct maps *maps)
+{
+	int r = open_list(maps, "/proc/self/maps");
+
+	return r < 0 ? open_list(maps, "/proc/thread-self/maps") : r;
 }
 
 void maps_close(struct maps *maps)

@@ -18,7 +18,6 @@ static void begin(void)
 
 TestSuite(mappings, .init = begin, .fini = leaks_end);
 
-/* More mappings than the process may have: refused, and what is watched goes on. */
 /* Makes every other page read-only until the process may have no mapping more; returns how many. */
 static size_t use_up_mappings(char *p, size_t pages)
 {
@@ -29,7 +28,10 @@ static size_t use_up_mappings(char *p, size_t pages)
 	return i;
 }
 
-/* Each watched page divides a mapping. The others lie above, where no list of mappings is in the way. */
+/*
+ * More mappings than the process may have: refused, and what is watched goes on. Each watched page
+ * divides one. The others lie above, where no list of mappings is in the way.
+ */
 Test(mappings, too_many)
 {
 	const size_t n = 1000, left = 300, most = 300000;

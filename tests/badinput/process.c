@@ -182,7 +182,7 @@ static void *go_on_alone(void *first)
 		(void)!read(fd, text, sizeof(text) - 1);
 		close(fd);
 	}
-	_exit(tries < 1000 ? use_what_was_made() : 2);
+	_exit(tries < 1000 && use_what_was_made() == 0 ? works() : 2);
 }
 
 static int without_the_first_thread(void)
