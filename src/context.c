@@ -162,7 +162,7 @@ static int allocate(struct ww **out)
 	w->maps.file = w->uffd = w->pagemap = SYS_NO_FILE;
 	w->bell = w->stop = w->clear_refs = SYS_NO_FILE;
 	w->page_size = sys_page_size();
-	w->page_shift = (unsigned)__builtin_ctzl(w->page_size);
+	w->page_shift = w->states.page_shift = (unsigned)__builtin_ctzl(w->page_size);
 	registry_init(&w->registry);
 	r = make_guard(w);
 	if (r < 0)

@@ -142,29 +142,46 @@ static void call(int number, siginfo_t *info, void *context, const struct sigact
 		action->sa_handler(number);
 }
 
+static bool is_function(const struct sigaction *action)
+{
+	return action->sa_flags & SA_SIGINFO ||
+	       (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+}
+
+/*
+ * The handler at now->level, or the one below that which calls ours. The oldest stays known when ours
+ * goes: another thread's fault may be on its way here.
+ */
+static struct sigaction next_handler(int number, const struct passing *outer, struct passing *now)
+{
+	struct handled *h = handled_by(number);
+	struct sigaction action;
+
+	clients_lock_blocked();
+	now->level = h->depth > 0 ? h->depth - 1 : 0;
+	if (outer->context == now->context && now->frame < outer->frame &&
+	    outer->level <= now->level)
+		now->level = outer->level > 0 ? outer->level - 1 : 0;
+	action = h->below[now->level];
+	if (is_function(&action) && action.sa_flags & (int)SA_RESETHAND)
+		h->below[now->level] = (struct sigaction){.sa_handler = SIG_DFL};
+	clients_unlock_blocked();
+	return action;
+}
+
 static void pass_on(int number, siginfo_t *info, void *context)
 {
 	const struct passing outer = passing;
-	struct handled *h = handled_by(number);
-	struct passing now = {context, __builtin_frame_address(0), h->depth - 1};
-	struct sigaction action;
-	bool plain;
+	struct passing now = {.context = context, .frame = __builtin_frame_address(0)};
+	struct sigaction action = next_handler(number, &outer, &now);
 
-	if (outer.context == context && now.frame < outer.frame && outer.level <= now.level)
-		now.level = outer.level > 0 ? outer.level - 1 : 0;
-	action = h->below[now.level];
-	plain = !(action.sa_flags & SA_SIGINFO);
-	if (plain && action.sa_handler == SIG_IGN && was_sent(number, info))
-		return;
-	if (plain && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) {
+	if (is_function(&action)) {
+		passing = now;
+		call(number, info, context, &action);
+		passing = outer;
+	} else if (action.sa_handler != SIG_IGN || !was_sent(number, info)) {
 		by_default(number, info);
-		return;
 	}
-	if (action.sa_flags & (int)SA_RESETHAND)
-		h->below[now.level] = (struct sigaction){.sa_handler = SIG_DFL};
-	passing = now;
-	call(number, info, context, &action);
-	passing = outer;
 }
 
 HOT static void handler(int number, siginfo_t *info, void *context)

@@ -49,8 +49,6 @@ int page_states_reserve(struct ww *w, uintptr_t start, uintptr_t end)
 	size_t leaf, last;
 	int r = 0;
 
-	if (!t->root)
-		t->page_shift = w->page_shift;
 	leaf = leaf_of(t, start);
 	last = leaf_of(t, end - 1);
 	if (last >> PAGE_STATES_NODE_SHIFT >= ROOT_SIZE)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "backends.h"
@@ -69,6 +72,38 @@ Test(handlers, a_plain_one_from_before_does_too)
 	expect_own(SIGSEGV, 3);
 	expect_own(SIGBUS, 3);
 	unwatch_memory();
+}
+
+static atomic_bool stop;
+
+static void *fault(void *arg)
+{
+	size_t *made = arg;
+
+	for (*made = 0; !stop; ++*made)
+		if (try_write(bad_address(numbers[*made % 2])))
+			abort();
+	return NULL;
+}
+
+/* A fault may be on its way to it when the library's handler goes, or is there anew. */
+Test(handlers, one_from_before_misses_none_while_contexts_come_and_go)
+{
+	pthread_t thread;
+	size_t made;
+
+	handle(SIGSEGV, jump_info, 0);
+	handle(SIGBUS, jump_info, 0);
+	cr_assert_eq(pthread_create(&thread, NULL, fault, &made), 0);
+	for (int i = 0; i < 300; i++) {
+		watch_memory(0);
+		expect_watched();
+		unwatch_memory();
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	cr_assert_eq((size_t)seen.calls, made);
+	cr_assert_gt(made, 100);
 }
 
 static int deadly;
