@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "checkers.h"
 #include "leaks.h"
 #include "pages.h"
 #include "recover.h"
@@ -321,6 +322,12 @@ static void fork_and_go_on(struct model *m)
 	do_get(m, fresh, WW_RESET, 0);
 }
 
+/* The sanitizers' locks are not made for the fork of a process with threads. */
+static bool may_fork(const struct model *m)
+{
+	return !(address_sanitizer || thread_sanitizer) || m->row->guarantees & WW_NO_THREAD;
+}
+
 void scenario_run(bool brief)
 {
 	static struct model m;
@@ -339,7 +346,8 @@ void scenario_run(bool brief)
 			write_by_kernel_and_protect(&m);
 			remap_and_unwatch(&m);
 			grow_dense(&m);
-			fork_and_go_on(&m);
+			if (may_fork(&m))
+				fork_and_go_on(&m);
 		}
 		recover(&m);
 	} else {
