@@ -3,6 +3,8 @@
 # Runs a test under valgrind and fails if any of its processes has anything to report. The exit code
 # alone tells nothing: Criterion runs each test in a child and does not look at how that ends.
 # lax-ioctls: valgrind does not know the ioctls of userfaultfd.
+# vex-iropt-register-updates: a handler that mends a fault returns to the instruction that caused it,
+# whose registers would be out of date.
 # vgdb=no: its files are in the way of tests that fork or change their user.
 set -u
 
@@ -11,6 +13,7 @@ trap 'rm -rf "$logs"' EXIT
 trap 'exit 99' HUP INT TERM
 
 valgrind --quiet --trace-children=yes --sim-hints=lax-ioctls --vgdb=no \
+	--vex-iropt-register-updates=allregs-at-mem-access \
 	--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	--log-file="$logs/%p" "$@"
 status=$?
