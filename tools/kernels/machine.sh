@@ -11,8 +11,10 @@ copy_programs() {
 	local files
 
 	mapfile -t files < <(find "$build/tests" -maxdepth 1 -type f -name 'test-*')
-	files+=("$build"/tests/vm/{launch,reclaim,backends} "$build/cmd/writewatch")
-	mkdir -p "$1/tests" "$1/lib" && cp "${files[@]}" "$1/tests" || return
+	files+=("$build"/tests/vm/{launch,reclaim,backends} "$build/cmd/writewatch"
+		"$build/tests/fuzz/test-fuzz-replay")
+	mkdir -p "$1/tests" "$1/lib" && cp "${files[@]}" "$1/tests" &&
+		cp -r tests/fuzz/corpus "$1/corpus" || return
 	ldd "${files[@]}" | grep -oE '/[^ ]+\.so[^ ]*[^ :]' | sort -u | xargs cp -Lt "$1/lib"
 	strip -g "$1"/tests/* 2>/dev/null
 	return 0

@@ -21,6 +21,9 @@ MARK = re.compile(r'@@ (\w+) ?(.*)$')
 # What has been swapped out and in again under pressure, at least; otherwise there was none.
 SWAPPED = 50
 TEXT_LINES = 40
+# Programs that are one row each.
+WHOLE = {'backends': 'the backend is the right one and loses nothing', 'demo': 'nothing missed',
+         'probe': 'runs', 'fuzz-replay': 'nothing missed'}
 
 
 class Row:
@@ -60,12 +63,10 @@ def criterion_rows(config, program, lines, status):
 
 
 def program_rows(config, program, lines, status):
-    if program not in ('backends', 'demo', 'probe'):
+    if program not in WHOLE:
         return criterion_rows(config, program, lines, status)
-    test = {'backends': 'the backend is the right one and loses nothing',
-            'demo': 'nothing missed', 'probe': 'runs'}[program]
     result = 'passed' if status == 0 else 'failed'
-    return [Row(config, program, test, result, lines + [f'exit status {status}'])]
+    return [Row(config, program, WHOLE[program], result, lines + [f'exit status {status}'])]
 
 
 class Config:

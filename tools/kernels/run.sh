@@ -43,6 +43,7 @@ command_of() {
 	backends) echo "$programs/backends $([ "$how" = any ] || echo "$backend")" ;;
 	demo) echo "$programs/writewatch demo --size 16M --seconds 3" ;;
 	probe) echo "$programs/writewatch probe" ;;
+	fuzz-replay@) echo "$programs/test-fuzz-replay $programs/../corpus" ;;
 	*) echo "$programs/test-${1%@} -j1 --verbose --color=never" ;;
 	esac
 }
