@@ -175,28 +175,28 @@ static uint64_t load_word(const uint8_t *p)
 	return __atomic_load_n((const word *)(const void *)p, __ATOMIC_ACQUIRE);
 }
 
-static bool is_aligned(const uint8_t *p)
+/* The first of them, from the i-th on, that has another value; n if there is none. */
+static size_t run_of_bytes(const uint8_t *p, size_t i, size_t n, uint8_t mask, uint8_t value)
 {
-	return (uintptr_t)p % sizeof(uint64_t) == 0;
+	while (i < n && (__atomic_load_n(&p[i], __ATOMIC_ACQUIRE) & mask) == value)
+		i++;
+	return i;
 }
 
 /* How many of the n bytes have, masked, this value. */
 static size_t run_of(const uint8_t *p, size_t n, uint8_t mask, uint8_t value)
 {
-	size_t i = 0;
+	size_t head = -(uintptr_t)p % sizeof(uint64_t), i;
 
-	while (i < n) {
-		/* Runs are mostly long: eight at a time. */
-		if (is_aligned(p + i) && n - i >= 8 &&
-		    (load_word(p + i) & mask * ONES) == value * ONES) {
-			i += 8;
-			continue;
-		}
-		if ((__atomic_load_n(&p[i], __ATOMIC_ACQUIRE) & mask) != value)
-			break;
-		i++;
-	}
-	return i;
+	if (head > n)
+		head = n;
+	i = run_of_bytes(p, 0, head, mask, value);
+	if (i < head)
+		return i;
+	/* Runs are mostly long: eight at a time. */
+	while (i + 8 <= n && (load_word(p + i) & mask * ONES) == value * ONES)
+		i += 8;
+	return run_of_bytes(p, i, n, mask, value);
 }
 
 uintptr_t page_states_skip(const struct page_states *t, uintptr_t start, uintptr_t end,
