@@ -143,7 +143,8 @@ struct watched *start(const struct kind *kind)
 	int r;
 
 	t = (struct watched){.kind = kind, .memory = kind->map()};
-	cr_assert_eq(ww_new(&t.w, NULL), 0);
+	r = ww_new(&t.w, NULL);
+	cr_assert_eq(r, 0, "%s: ww_new: %d", kind->name, r);
 	r = ww_watch(t.w, t.memory, BYTES, kind->flags);
 	cr_assert_eq(r, excepted ? -ENOTSUP : 0, "%s: %d", kind->name, r);
 	if (!excepted)
