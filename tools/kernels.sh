@@ -37,31 +37,38 @@ PATH=$PATH:/usr/sbin:/sbin
 # + the tests in them that are for no backend in particular. The kernel that is here has
 # whatever it has: what cannot be used there is skipped. One processor is for what wakes a thread
 # for every fault, which takes milliseconds between two emulated ones.
-most=backends,demo,conformance,winapi,stress
-plain=unit+,support+,abi+,kernel+,pitfalls,pitfalls+
-swap=backends,conformance,stress
+core=backends,conformance,oracle,stress
+every=$core,demo,winapi,badinput,pitfalls,fuzz
+plain=unit+,support+,abi+,kernel+,pitfalls+
 read -r -d '' table <<EOF
 # kernels     thp           user  uffd     memory  cpus  ops    backend            suites
-6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $most,badinput,oracle,$plain
-6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $most,oracle,kernel+
-6.12,own      always        user  allowed  roomy   2     10000  auto=pagemap-scan  $most,oracle
-6.1           always,never  root  allowed  roomy   1     3000   auto=uffd-thread   $most
-6.12          always        root  allowed  roomy   1     3000   uffd-thread        $most,oracle
-6.1           always,never  user  allowed  roomy   2     3000   auto=uffd-sigbus   $most
-6.12,own      always        user  allowed  roomy   2     3000   uffd-sigbus        $most,oracle
-all           always        root  denied   roomy   2     3000   auto=mprotect      backends,demo
-6.1,6.12      always        user  denied   roomy   2     3000   auto=mprotect      $most
-own           always        user  denied   roomy   2     3000   auto=mprotect      backends,conformance,demo
+6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain
+6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core
+6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,kernel+
+6.12          always        root  allowed  roomy   1     2000   uffd-thread        $every
+6.12          never         root  allowed  roomy   1     2000   uffd-thread        $core
+6.12          always        user  allowed  roomy   2     2000   uffd-sigbus        $core
+6.12          never         user  allowed  roomy   2     2000   uffd-sigbus        $every
+6.1           always        root  allowed  roomy   1     2000   auto=uffd-thread   $every
+6.1           never         root  allowed  roomy   1     2000   auto=uffd-thread   $core
+6.1           always        user  allowed  roomy   2     2000   auto=uffd-sigbus   $core
+6.1           never         user  allowed  roomy   2     2000   auto=uffd-sigbus   $every
+all           always        root  denied   roomy   2     2000   auto=mprotect      backends,demo
+6.1,6.12      always        user  denied   roomy   2     2000   auto=mprotect      $core
+6.1,6.12      never         user  denied   roomy   2     2000   auto=mprotect      $every
 6.1,6.12      always,never  user  allowed  roomy   2     3000   soft-dirty         backends,conformance,winapi,stress,badinput,oracle,pitfalls
 own           always        user  allowed  roomy   2     3000   soft-dirty         backends
-6.12          always        user  allowed  swap    2     10000  auto=pagemap-scan  $swap,oracle
-6.12          always        root  allowed  swap    1     3000   uffd-thread        $swap
-6.1,6.12      always        user  allowed  swap    2     3000   uffd-sigbus        $swap
-6.12          always        user  denied   swap    2     3000   auto=mprotect      $swap
-6.12          always        root  allowed  swap    2     3000   soft-dirty         $swap,oracle,pitfalls
+6.12          always        user  allowed  swap    2     3000   auto=pagemap-scan  $core
+6.1,6.12      always        root  allowed  swap    1     1000   uffd-thread        $core
+6.1,6.12      always        user  allowed  swap    2     1000   uffd-sigbus        $core
+6.1,6.12      always        user  denied   swap    2     1000   auto=mprotect      $core
+6.12          always        root  allowed  swap    2     3000   soft-dirty         $core,pitfalls
+own           always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,demo,winapi
+own           always        user  allowed  roomy   2     3000   uffd-sigbus        $core,demo,winapi
+own           always        user  denied   roomy   2     3000   auto=mprotect      backends,conformance,demo
 EOF
 machines='6.12:always 6.1:always 6.12:never 6.1:never own:always'
-export WW_SECONDS=${WW_SECONDS:-4}
+export WW_SECONDS=${WW_SECONDS:-2}
 
 tools=$PWD/tools/kernels
 work=$PWD/build-kernels
