@@ -17,6 +17,7 @@ static void mp_close(struct ww *w)
 {
 	faults_leave(w);
 	page_states_free(&w->states);
+	mp_spare_free(w);
 	maps_close(&w->maps);
 }
 
@@ -66,6 +67,10 @@ static int mp_open(struct ww *w, const char **why)
 
 	w->most_splits = most_splits();
 	w->splits = 0;
+	if (r == 0) {
+		*why = "no mappings to keep in reserve";
+		r = mp_spare_make(w);
+	}
 	if (r == 0) {
 		*why = "the signal handler could not be installed";
 		r = faults_join(w, &backend_mprotect, SIGSEGV, mp_fault);

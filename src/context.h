@@ -59,6 +59,7 @@ struct guard {
  * @most_splits: more than these would use up what the process may have
  * @widens:      more than a page is un-protected at a time
  * @widened:     pages that counted as written because others were
+ * @spare_memory, @spares: mappings in reserve, and how many are left
  * @clear_refs:  /proc/self/clear_refs
  * @words:       PM_WORDS of /proc/self/pagemap
  * @regions:     the backend's result vector, good until its next scan
@@ -100,6 +101,8 @@ struct ww {
 	long most_splits;
 	bool widens;
 	uint64_t widened;
+	void *spare_memory;
+	unsigned spares;
 	uint64_t *words;
 
 	size_t refusal_count;

@@ -19,6 +19,12 @@ int mp_prot(uint8_t state);
 
 /* How many boundaries between protected and unprotected pages there are in and around. */
 long mp_splits(const struct ww *w, uintptr_t start, uintptr_t end);
+/* Makes mappings in reserve, or as many as were given up. */
+int mp_spare_make(struct ww *w);
+/* Gives up two mappings, if there are any left. With the lock. */
+bool mp_spare_give(struct ww *w);
+void mp_spare_free(struct ww *w);
+
 /* As in struct client. */
 int mp_fault(struct ww *w, uintptr_t page, bool doubt);
 

@@ -79,6 +79,8 @@ static int release_all(struct ww *w, uintptr_t page, int prot)
 
 	spread(w, page, 0, UINTPTR_MAX & ~(w->page_size - 1), &start, &end);
 	r = release(w, page, start, end, prot);
+	while (r == -ENOMEM && mp_spare_give(w))
+		r = sys_mprotect(start, end - start, prot);
 	return r == -ENOMEM ? sys_mprotect(page, w->page_size, prot) : r;
 }
 

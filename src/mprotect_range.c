@@ -129,6 +129,17 @@ static int restore_mapped(struct ww *w, uintptr_t start, uintptr_t end)
 	return r < 0 ? r : result;
 }
 
+static bool give_spare(struct ww *w)
+{
+	sigset_t old;
+	bool given;
+
+	clients_lock(&old);
+	given = mp_spare_give(w);
+	clients_unlock(&old);
+	return given;
+}
+
 int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	int r;
@@ -136,6 +147,8 @@ int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
 	/* Until all of it is un-protected it is watched. */
 	r = locked_change(w, start, end, 0, STATE_WRITTEN);
 	if (r < 0)
+		r = restore_mapped(w, start, end);
+	while (r == -ENOMEM && give_spare(w))
 		r = restore_mapped(w, start, end);
 	if (r < 0)
 		return -ENOMEM;
@@ -210,6 +223,7 @@ int mp_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 	if (kind == MAPPING_PRIVATE_ANON)
 		join_later(w, r->start);
 	faults_keep(w);
+	mp_spare_make(w);
 	n = locked_change(w, r->start, r->end, STATE_WRITTEN, 0);
 	return n == 0 || n == -ENOMEM ? n : -ENOTSUP;
 }

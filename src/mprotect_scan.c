@@ -168,8 +168,10 @@ int mp_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool 
 	int n = 0;
 
 	(void)r;
-	if (reset)
+	if (reset) {
 		faults_keep(w);
+		mp_spare_make(w);
+	}
 	/* Nothing to protect: what is written from here on, the next query reports. */
 	start = page_states_written(&w->states, start, end);
 	while (n == 0 && start < end && !sink_full(sink))

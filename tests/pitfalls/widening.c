@@ -209,6 +209,41 @@ static size_t use_up_mappings(char *p, size_t pages)
 	return i;
 }
 
+/* Armed memory is read-only, too: one mapping with what lies before and behind it. */
+Test(widening, when_mappings_are_used_up_and_neighbours_are_read_only)
+{
+	const size_t pages = 4096, many = max_map_count() + 64;
+	char *large, *others, *more[256];
+	size_t count;
+
+	if (many > 300000)
+		cr_skip_test("vm.max_map_count is too large to be used up");
+	others = map_private((pages + 2) * PAGE);
+	memory = others + PAGE;
+	memset(others, 1, (pages + 2) * PAGE);
+	large = map_private(many * PAGE);
+	cr_assert_eq(ww_watch(w, memory, pages * PAGE, 0), 0);
+	cr_assert_eq(mprotect(others, PAGE, PROT_READ), 0);
+	cr_assert_eq(mprotect(memory + pages * PAGE, PAGE, PROT_READ), 0);
+	use_up_mappings(large, many);
+	for (count = 0; count < 256; count++) {
+		more[count] = mmap(NULL, PAGE, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		if (more[count] == MAP_FAILED)
+			break;
+	}
+	memory[9 * PAGE]++;
+	unmap(large, many * PAGE);
+	cr_assert_lt(count, 256, "there were mappings left");
+	while (count)
+		unmap(more[--count], PAGE);
+	others_reported(pages, 9, pages);
+	cr_assert_eq(ww_reset(w, memory, pages * PAGE), 0);
+	write_every(pages, 7, 512);
+	cr_assert_eq(others_reported(pages, 7, 512), 0);
+	cr_assert_eq(ww_unwatch(w, memory, pages * PAGE), 0);
+	unmap(others, (pages + 2) * PAGE);
+}
+
 Test(widening, when_the_program_has_used_up_all_mappings)
 {
 	const size_t pages = 4096, many = max_map_count() + 64;
