@@ -167,6 +167,16 @@ void get(struct watched *t, unsigned flags)
 		     t->kind->name);
 }
 
+bool no_more_than(struct watched *t, size_t n)
+{
+	get(t, WW_ACROSS);
+	if (t->count <= n)
+		return true;
+	cr_assert(except(NOT_EXACT), "%s: %zu pages instead of %zu", t->kind->name, t->count, n);
+	left_out(t->kind->name, NOT_EXACT);
+	return false;
+}
+
 /* Where others may be reported, these are among them. */
 static void expect_among(struct watched *t, const char *file, int line, const int *numbers)
 {

@@ -52,6 +52,12 @@ void get(struct watched *t, unsigned flags);
 #define EXPECT_NONE(t) expect_pages(t, __FILE__, __LINE__, (const int[]){-1})
 void expect_pages(struct watched *t, const char *file, int line, const int *numbers);
 
+/*
+ * Whether no more than n pages are reported now. Where there may be more, there sometimes are: then
+ * what counts pages is left out.
+ */
+bool no_more_than(struct watched *t, size_t n);
+
 #define ON_ALL_KINDS(body) \
 	do { \
 		for (size_t kind_ = 0; kind_ < kind_count; kind_++) { \
