@@ -56,13 +56,14 @@ read -r -d '' table <<EOF
 all           always        root  denied   roomy   2     2000   auto=mprotect      backends,demo
 6.1,6.12      always        user  denied   roomy   2     2000   auto=mprotect      $core
 6.1,6.12      never         user  denied   roomy   2     2000   auto=mprotect      $every
-6.1,6.12      always,never  user  allowed  roomy   2     3000   soft-dirty         backends,conformance,winapi,stress,badinput,oracle,pitfalls
+6.1,6.12      always        user  allowed  roomy   2     2000   soft-dirty         $core
+6.1,6.12      never         user  allowed  roomy   2     2000   soft-dirty         $core,winapi,badinput,pitfalls,fuzz
 own           always        user  allowed  roomy   2     3000   soft-dirty         backends
 6.12          always        user  allowed  swap    2     3000   auto=pagemap-scan  $core
 6.1,6.12      always        root  allowed  swap    1     1000   uffd-thread        $core
 6.1,6.12      always        user  allowed  swap    2     1000   uffd-sigbus        $core
 6.1,6.12      always        user  denied   swap    2     1000   auto=mprotect      $core
-6.12          always        root  allowed  swap    2     3000   soft-dirty         $core,pitfalls
+6.12          always        root  allowed  swap    2     3000   soft-dirty         $core
 own           always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,demo,winapi
 own           always        user  allowed  roomy   2     3000   uffd-sigbus        $core,demo,winapi
 own           always        user  denied   roomy   2     3000   auto=mprotect      backends,conformance,demo
