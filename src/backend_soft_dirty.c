@@ -151,7 +151,7 @@ static int sd_detach(struct ww *w, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
-/* A mapping put in the place of another one is mostly dirty as a whole, but not if it was moved. */
+/* By address: of what is mapped there the kernel keeps no record. */
 static int sd_attached(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	return page_states_skip(&w->states, start, end, STATE_WATCHED, STATE_WATCHED) == end;
