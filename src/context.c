@@ -217,6 +217,7 @@ void ww_free(struct ww *w)
 	/* What a child inherited as it was, must be let go of there, too. */
 	if (!w->guard->alive && w->backend->ops->inherit)
 		w->guard->alive = w->backend->ops->inherit(w) == 0;
+	w->ends = true;
 	if (w->guard->alive)
 		detach_all(w);
 	w->backend->ops->close(w);

@@ -60,6 +60,7 @@ struct guard {
  * @widens:      more than a page is un-protected at a time
  * @widened:     pages that counted as written because others were
  * @spare_memory, @spares: mappings in reserve, and how many are left
+ * @ends:        ww_free() is under way, which nothing can refuse any more
  * @clear_refs:  /proc/self/clear_refs
  * @words:       PM_WORDS of /proc/self/pagemap
  * @regions:     the backend's result vector, good until its next scan
@@ -103,6 +104,7 @@ struct ww {
 	uint64_t widened;
 	void *spare_memory;
 	unsigned spares;
+	bool ends;
 	uint64_t *words;
 
 	size_t refusal_count;

@@ -148,7 +148,7 @@ int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
 	r = locked_change(w, start, end, 0, STATE_WRITTEN);
 	if (r < 0)
 		r = restore_mapped(w, start, end);
-	while (r == -ENOMEM && give_spare(w))
+	while (r == -ENOMEM && w->ends && give_spare(w))
 		r = restore_mapped(w, start, end);
 	if (r < 0)
 		return -ENOMEM;

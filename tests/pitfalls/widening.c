@@ -214,16 +214,21 @@ Test(widening, when_mappings_are_used_up_and_neighbours_are_read_only)
 {
 	const size_t pages = 4096, many = max_map_count() + 64;
 	char *large, *others, *more[256];
+	struct ww *other;
 	size_t count;
 
 	if (many > 300000)
 		cr_skip_test("vm.max_map_count is too large to be used up");
-	others = map_private((pages + 2) * PAGE);
-	memory = others + PAGE;
-	memset(others, 1, (pages + 2) * PAGE);
+	others = map_private((pages + 5) * PAGE);
+	memory = others + 4 * PAGE;
+	memset(others, 1, (pages + 5) * PAGE);
 	large = map_private(many * PAGE);
 	cr_assert_eq(ww_watch(w, memory, pages * PAGE, 0), 0);
-	cr_assert_eq(mprotect(others, PAGE, PROT_READ), 0);
+	/* What another context watches ends between pages of the program, too. */
+	cr_assert_eq(ww_new(&other, NULL), 0);
+	cr_assert_eq(ww_watch(other, memory - 2 * PAGE, PAGE, 0), 0);
+	cr_assert_eq(mprotect(memory - 3 * PAGE, PAGE, PROT_READ), 0);
+	cr_assert_eq(mprotect(memory - PAGE, PAGE, PROT_READ), 0);
 	cr_assert_eq(mprotect(memory + pages * PAGE, PAGE, PROT_READ), 0);
 	use_up_mappings(large, many);
 	for (count = 0; count < 256; count++) {
@@ -232,6 +237,8 @@ Test(widening, when_mappings_are_used_up_and_neighbours_are_read_only)
 			break;
 	}
 	memory[9 * PAGE]++;
+	ww_free(other);
+	memory[-2 * (ptrdiff_t)PAGE]++;
 	unmap(large, many * PAGE);
 	cr_assert_lt(count, 256, "there were mappings left");
 	while (count)
@@ -241,7 +248,7 @@ Test(widening, when_mappings_are_used_up_and_neighbours_are_read_only)
 	write_every(pages, 7, 512);
 	cr_assert_eq(others_reported(pages, 7, 512), 0);
 	cr_assert_eq(ww_unwatch(w, memory, pages * PAGE), 0);
-	unmap(others, (pages + 2) * PAGE);
+	unmap(others, (pages + 5) * PAGE);
 }
 
 Test(widening, when_the_program_has_used_up_all_mappings)
