@@ -90,14 +90,14 @@ static void *fault(void *arg)
 /* A fault may be on its way to it when the library's handler goes, or is there anew. */
 Test(handlers, one_from_before_misses_none_while_contexts_come_and_go)
 {
-	const int rounds = in_a_hurry() ? 30 : 300;
+	const size_t rounds = in_a_hurry() ? 30 : 300;
 	pthread_t thread;
 	size_t made;
 
 	handle(SIGSEGV, jump_info, 0);
 	handle(SIGBUS, jump_info, 0);
 	cr_assert_eq(pthread_create(&thread, NULL, fault, &made), 0);
-	for (int i = 0; i < rounds; i++) {
+	for (size_t i = 0; i < rounds; i++) {
 		watch_memory(0);
 		expect_watched();
 		unwatch_memory();
