@@ -33,7 +33,7 @@ package_version() {
 download() {
 	local directory=$1 package=$2
 
-	[[ -d $directory/root/boot ]] && return
+	[[ -d $directory/root ]] && return
 	rm -rf "$directory" "$directory.new" && mkdir -p "$directory.new" || return
 	(cd "$directory.new" && apt-get "${private_apt[@]}" download -q "$package") \
 		>>"$work/download.log" 2>&1 || return
