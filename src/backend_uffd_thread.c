@@ -15,6 +15,8 @@
 /* Should the host have closed what wakes the thread up, it looks by itself. */
 #define LOOK_MS 5000
 #define STACK ((size_t)1 << 20)
+/* It takes microseconds; whoever waits longer may be told too much, and goes on. */
+#define MOST_TURN_MS 100
 
 static bool must_stop(const struct ww *w)
 {
@@ -58,7 +60,9 @@ static int serve_some(struct ww *w, int *failures)
 	/* The number may be another file's by now. */
 	if (must_stop(w) || !sys_is_open(&w->uffd))
 		return -EBADF;
+	__atomic_fetch_add(&w->thread_turns, 1, __ATOMIC_ACQ_REL);
 	r = serve_queue(w, failures);
+	__atomic_fetch_add(&w->thread_turns, 1, __ATOMIC_ACQ_REL);
 	return r == -EAGAIN ? 0 : r;
 }
 
@@ -89,6 +93,7 @@ static int start_thread(struct ww *w)
 	if (r < 0)
 		return r;
 	w->thread_stops = false;
+	w->thread_turns = 0;
 	w->thread_at = 0;
 	r = sys_thread_start(&w->thread, w->stack, STACK, serve, w);
 	w->has_thread = r == 0;
@@ -149,6 +154,35 @@ static int ut_attach(struct ww *w, const struct mapping *m)
 	return uffd_attach(w, m);
 }
 
+/*
+ * Of two threads that wait for one page, the other goes on when the first is let go: it may be done
+ * before its own message is dealt with, which would un-protect the page once more, after a reset.
+ */
+static void await_turn(const struct ww *w)
+{
+	unsigned turn = __atomic_load_n(&w->thread_turns, __ATOMIC_ACQUIRE);
+
+	for (int ms = 0; turn % 2 && ms < MOST_TURN_MS; ms++) {
+		if (__atomic_load_n(&w->thread_turns, __ATOMIC_ACQUIRE) != turn)
+			break;
+		sys_poll(-1, -1, 1);
+	}
+}
+
+static int ut_arm(struct ww *w, struct range *r, enum mapping_kind kind)
+{
+	await_turn(w);
+	return uffd_sync_arm(w, r, kind);
+}
+
+static int ut_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool reset,
+		   struct sink *sink)
+{
+	if (reset)
+		await_turn(w);
+	return uffd_sync_scan(w, r, start, end, reset, sink);
+}
+
 const struct backend_ops backend_uffd_thread = {
 	.open = ut_open,
 	.close = ut_close,
@@ -156,9 +190,9 @@ const struct backend_ops backend_uffd_thread = {
 	.detach = uffd_detach,
 	.attached = uffd_sync_attached,
 	.owns = uffd_sync_owns,
-	.arm = uffd_sync_arm,
+	.arm = ut_arm,
 	.arm_written = uffd_sync_arm_written,
-	.scan = uffd_sync_scan,
+	.scan = ut_scan,
 	.settle = uffd_settle,
 	.mark = uffd_sync_mark,
 	.discard = uffd_sync_discard,

@@ -52,6 +52,7 @@ struct guard {
  * @thread:      resolves faults
  * @stack:       of @thread
  * @has_thread, @thread_stops, @thread_at: it runs, is to end, has its stack around there
+ * @thread_turns: how often it began and ended to resolve faults: odd while it does
  * @last_fault:  the page whose fault was resolved last; 0 after pages were protected
  * @client:      how signal handlers and other contexts find this one
  * @states:      of the pages it watches
@@ -89,6 +90,7 @@ struct ww {
 	bool stale_bits;
 	bool has_thread;
 	bool thread_stops;
+	unsigned thread_turns;
 	struct sys_file bell;
 	struct sys_file stop;
 	struct sys_file clear_refs;
