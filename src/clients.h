@@ -85,8 +85,10 @@ void clients_remove(struct client *c);
  */
 void clients_count_ending(void);
 size_t clients_endings(void);
-/* page_states_change() for its states; and all of them cleared, as nothing is watched there any more.
- * Both take the lock. */
+/*
+ * page_states_change() for its states; and all of them cleared, as nothing is watched there any more.
+ * Both take the lock.
+ */
 void client_change(struct client *c, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set);
 void client_forget(struct client *c, uintptr_t start, uintptr_t end);
 /* Whether any of [start, end) is what handlers write to. With the lock. */

@@ -19,6 +19,9 @@ int mp_prot(uint8_t state);
 
 /* How many boundaries between protected and unprotected pages there are in and around. */
 long mp_splits(const struct ww *w, uintptr_t start, uintptr_t end);
+/* Of w->spare_memory. */
+#define MP_SPARE_PAGES 17
+
 /* Makes mappings in reserve, or as many as were given up. */
 int mp_spare_make(struct ww *w);
 /* Gives up two mappings, if there are any left. With the lock. */

@@ -10,7 +10,7 @@
 
 #include "mprotect.h"
 
-#define SPARES 8
+#define SPARES (MP_SPARE_PAGES / 2)
 
 static uintptr_t spare_page(const struct ww *w, unsigned i)
 {
@@ -34,7 +34,7 @@ static int divide(struct ww *w)
 int mp_spare_make(struct ww *w)
 {
 	if (!w->spare_memory) {
-		int r = context_map(w, &w->spare_memory, (2 * SPARES + 1) * w->page_size);
+		int r = context_map(w, &w->spare_memory, MP_SPARE_PAGES * w->page_size);
 
 		if (r < 0)
 			return r;
@@ -51,7 +51,7 @@ bool mp_spare_give(struct ww *w)
 void mp_spare_free(struct ww *w)
 {
 	if (w->spare_memory)
-		sys_munmap(w->spare_memory, (2 * SPARES + 1) * w->page_size);
+		sys_munmap(w->spare_memory, MP_SPARE_PAGES * w->page_size);
 	w->spare_memory = NULL;
 	w->spares = 0;
 }
