@@ -17,15 +17,26 @@ static uintptr_t spare_page(const struct ww *w, unsigned i)
 	return (uintptr_t)w->spare_memory + (2 * i + 1) * w->page_size;
 }
 
+/* Changed with the lock only; a handler may do that while somebody looks whether any are missing. */
+static unsigned spares(const struct ww *w)
+{
+	return __atomic_load_n(&w->spares, __ATOMIC_RELAXED);
+}
+
+static void set_spares(struct ww *w, unsigned n)
+{
+	__atomic_store_n(&w->spares, n, __ATOMIC_RELAXED);
+}
+
 static int divide(struct ww *w)
 {
 	sigset_t old;
 	int r = 0;
 
 	clients_lock(&old);
-	while (r == 0 && w->spares < SPARES) {
-		r = sys_mprotect(spare_page(w, w->spares), w->page_size, PROT_NONE);
-		w->spares += r == 0;
+	while (r == 0 && spares(w) < SPARES) {
+		r = sys_mprotect(spare_page(w, spares(w)), w->page_size, PROT_NONE);
+		set_spares(w, spares(w) + (r == 0));
 	}
 	clients_unlock(&old);
 	return r;
@@ -39,13 +50,15 @@ int mp_spare_make(struct ww *w)
 		if (r < 0)
 			return r;
 	}
-	return w->spares < SPARES ? divide(w) : 0;
+	return spares(w) < SPARES ? divide(w) : 0;
 }
 
 bool mp_spare_give(struct ww *w)
 {
-	return w->spares > 0 &&
-	       sys_mprotect(spare_page(w, --w->spares), w->page_size, PROT_READ | PROT_WRITE) == 0;
+	if (spares(w) == 0)
+		return false;
+	set_spares(w, spares(w) - 1);
+	return sys_mprotect(spare_page(w, spares(w)), w->page_size, PROT_READ | PROT_WRITE) == 0;
 }
 
 void mp_spare_free(struct ww *w)
@@ -53,5 +66,5 @@ void mp_spare_free(struct ww *w)
 	if (w->spare_memory)
 		sys_munmap(w->spare_memory, MP_SPARE_PAGES * w->page_size);
 	w->spare_memory = NULL;
-	w->spares = 0;
+	set_spares(w, 0);
 }
