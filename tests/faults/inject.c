@@ -99,11 +99,11 @@ static bool fails(enum call_id call)
 	plan = &inject->plan;
 	if (plan->call != call || plan->scope != scope)
 		return false;
-	n = __atomic_add_fetch(&inject->seen, 1, __ATOMIC_RELAXED);
+	n = ++inject->seen;
 	if (n < plan->nth || (plan->mode != EVER && n - plan->nth > plan->more))
 		return false;
 	inject->in_handler = in_handler;
-	__atomic_fetch_add(&inject->failed, 1, __ATOMIC_RELAXED);
+	++inject->failed;
 	return true;
 }
 

@@ -54,10 +54,10 @@ struct plan {
 struct inject {
 	struct plan plan;
 	atomic_bool on;
-	unsigned seen;
-	unsigned failed;
-	bool in_handler;
-	bool gave_up;
+	atomic_uint seen;
+	atomic_uint failed;
+	atomic_bool in_handler;
+	atomic_bool gave_up;
 };
 
 extern struct inject *inject;
