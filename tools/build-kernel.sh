@@ -12,8 +12,9 @@
 #   --source DIR  this source instead of Debian's; it is copied, not changed
 #
 # The source is that of Debian's package linux-source-6.1, whatever version the archive has. The last
-# line printed is the path of the image. It is kept by what went into it, so that nothing is built
-# twice. Needs apt, git or patch, gcc, make, flex, bison, bc, libelf-dev, xz-utils; no root.
+# line printed is the path of the image; beside it are its configuration and, as "selftest", what the series
+# brings to test it. It is kept by what went into it, so that nothing is built twice. Needs apt, patch,
+# gcc, make, flex, bison, bc, libelf-dev, xz-utils; no root.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -104,7 +105,7 @@ key() {
 		printf '%s\n' "${archive:-$source}" "$flavour"
 		gcc --version | head -n 1
 		mapfile -t files < <(configs && patch_files)
-		cat "${files[@]}"
+		cat "${files[@]}" tools/build-kernel.sh
 	} | sha256sum | cut -c1-16
 }
 
@@ -146,6 +147,14 @@ configure() {
 		make -s -C "$tree" olddefconfig && check_config
 }
 
+# build_selftest FILE: the plain kernel has none.
+build_selftest() {
+	local file=$tree/tools/testing/selftests/vm/pagemap_scan.c
+
+	[[ -f $file ]] || return 0
+	make -s -C "$tree" headers && gcc -O2 -static -isystem "$tree/usr/include" -o "$1" "$file"
+}
+
 archive=
 if [[ -z $source ]]; then
 	archive=$(find_archive) || die 'cannot fetch linux-source-6.1 from the package archive'
@@ -164,8 +173,8 @@ if [[ ! -f $image ]]; then
 	say "building Linux 6.1, $name (log: $log)"
 	{ unpack_source && apply_series && configure; } >"$log" 2>&1 ||
 		die "the source cannot be prepared: $(tail -n 3 "$log")"
-	make -s -C "$tree" -j"$(nproc)" bzImage >>"$log" 2>&1 ||
-		die "the build failed: $(tail -n 5 "$log")"
+	{ make -s -C "$tree" -j"$(nproc)" bzImage && build_selftest "${image%/*}/selftest"; } \
+		>>"$log" 2>&1 || die "the build failed: $(tail -n 5 "$log")"
 	cp "$tree/.config" "${image%/*}/config" && cp "$tree/System.map" "${image%/*}" &&
 		make -s -C "$tree" kernelrelease >"${image%/*}/release" &&
 		mv "$tree/arch/x86/boot/bzImage" "$image" && rm -rf "$tree"

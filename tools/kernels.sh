@@ -5,9 +5,10 @@
 #
 #   tools/kernels.sh [OPTION...] [KERNEL[:THP]...]
 #
-# KERNEL is 6.1, 6.12 (Debian's newest of that series), 6.12-oldest, or own, the kernel that is
-# here; THP says whether the kernel gives out huge pages, always or never. By default all are run
-# but the oldest, two at a time. What is run in each is a table below.
+# KERNEL is 6.1, 6.12 (Debian's newest of that series), 6.12-oldest, patched, which is 6.1 with the
+# series in kernel-patches/, or own, the kernel that is here; THP says whether the kernel gives out
+# huge pages, always or never. By default all are run but the oldest and the patched, two at a time.
+# What is run in each is a table below.
 #
 #   --tap         TAP, for one machine; without it a line for each program, and in the last line
 #                 everything added up
@@ -20,6 +21,7 @@
 #
 # The exit status is 0 if nothing failed; under --tap the rows tell. Needs apt, kmod, python3,
 # busybox-static, qemu-system-x86, cpio and e2fsprogs, but neither root nor KVM; installs nothing.
+# The patched kernel is built by tools/build-kernel.sh, whose head says what that needs.
 #
 # WW_OPS, in place of the table's, and WW_SECONDS size the tests: the machines are emulated, and
 # slow. KERNELS_LIMIT is how many seconds a machine may take.
@@ -31,8 +33,8 @@ export LC_ALL=C.UTF-8
 PATH=$PATH:/usr/sbin:/sbin
 
 # What is run: on each kernel of the first column, with huge pages as in the second, as which user,
-# with userfaultfd allowed or denied, with enough memory or under pressure with a swap, on how many
-# processors, and with how many operations in each random test; "auto=x" is the automatic choice,
+# with userfaultfd allowed or denied, with enough memory (roomy), also with a swap that nothing is
+# pressed into (calm), or under pressure with a swap, on how many processors, and with how many operations in each random test; "auto=x" is the automatic choice,
 # which has to be x, and anything else is forced. The suites are those of tests/meson.build, with a
 # + the tests in them that are for no backend in particular. The kernel that is here has
 # whatever it has: what cannot be used there is skipped. One processor is for what wakes a thread
@@ -67,6 +69,15 @@ own           always        user  allowed  roomy   2     3000   soft-dirty      
 own           always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,demo,winapi
 own           always        user  allowed  roomy   2     3000   uffd-sigbus        $core,demo,winapi
 own           always        user  denied   roomy   2     3000   auto=mprotect      backends,conformance,demo
+patched       always        root  allowed  calm    2     1000   auto=pagemap-scan  selftest
+patched       always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain
+patched       always        user  allowed  roomy   2     2000   auto=pagemap-scan  $every
+patched       never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,kernel+,pitfalls+,selftest
+patched       never         user  allowed  roomy   2     10000  auto=pagemap-scan  $every
+patched       always        user  allowed  swap    2     3000   auto=pagemap-scan  $core
+patched       never         root  allowed  swap    2     3000   auto=pagemap-scan  $core
+patched       never         root  allowed  roomy   1     1000   uffd-thread        $core
+patched       never         user  allowed  roomy   2     1000   uffd-sigbus        $core
 EOF
 machines='6.12:always 6.1:always 6.12:never 6.1:never own:always'
 export WW_SECONDS=${WW_SECONDS:-2}
@@ -114,7 +125,7 @@ programs_of() {
 import json, os, re, sys
 
 build, wanted, backend, pattern = sys.argv[1], sys.argv[2].split(','), sys.argv[3], sys.argv[4]
-names = [name for name in ('backends', 'demo', 'probe') if name in wanted]
+names = [name for name in ('backends', 'demo', 'probe', 'selftest') if name in wanted]
 with open(os.path.join(build, 'meson-info', 'intro-tests.json'), encoding='utf-8') as file:
     for test in json.load(file):
         suites = {suite.split(':')[-1] for suite in test['suite']}
@@ -165,7 +176,7 @@ plan() {
 # run_machine KERNEL:THP
 run_machine() {
 	local kernel=${1%:*} thp=${1#*:} logs=$work/logs/${1/:/-} own=() which=newest
-	local image release modules_root kernel_version
+	local image release modules_root kernel_version hugepages=0
 
 	rm -rf "$logs" && mkdir -p "$logs" && : >"$logs/output" || return
 	plan "$kernel" "$thp" >"$logs/plan"
@@ -173,6 +184,13 @@ run_machine() {
 	if [[ $kernel == own ]]; then
 		release=$(uname -r) kernel_version="own (${release%%-*})" own=(--own)
 		run_here "$logs"
+	elif [[ $kernel == patched ]]; then
+		image=$("$tools/../build-kernel.sh" --work "$work" | tail -n 1)
+		[[ -f $image ]] || give_up 'cannot build the patched kernel'
+		release=$(<"${image%/*}/release") kernel_version="$release, patched" modules_root=
+		hugepages=16
+		initramfs "$logs" || give_up 'cannot make the initramfs'
+		boot "$logs" "$thp"
 	else
 		[[ $kernel == *-oldest ]] && which=oldest
 		{

@@ -13,9 +13,11 @@ copy_programs() {
 	mapfile -t files < <(find "$build/tests" -maxdepth 1 -type f -name 'test-*')
 	files+=("$build"/tests/vm/{launch,reclaim,backends} "$build/cmd/writewatch"
 		"$build/tests/fuzz/test-fuzz-replay")
+	# The patched kernel's own.
+	[[ -z ${image:-} || ! -f ${image%/*}/selftest ]] || files+=("${image%/*}/selftest")
 	mkdir -p "$1/tests" "$1/lib" && cp "${files[@]}" "$1/tests" &&
 		cp -r tests/fuzz/corpus "$1/corpus" || return
-	ldd "${files[@]}" | grep -oE '/[^ ]+\.so[^ ]*[^ :]' | sort -u | xargs cp -Lt "$1/lib"
+	ldd "${files[@]}" 2>/dev/null | grep -oE '/[^ ]+\.so[^ ]*[^ :]' | sort -u | xargs cp -Lt "$1/lib"
 	strip -g "$1"/tests/* 2>/dev/null
 	return 0
 }
@@ -31,9 +33,12 @@ replace_libgit2() {
 	done
 }
 
-# The kernel's modules and the order to load them in.
+# The kernel's modules, if it has any, and the order to load them in.
 copy_modules() {
 	local root=$1 module path
+
+	: >"$root/modules.order"
+	[[ $modules_root ]] || return 0
 
 	for module in $modules; do
 		modprobe -d "$modules_root" -S "$release" --show-depends "$module" 2>/dev/null
@@ -73,7 +78,8 @@ boot() {
 		-m 2G -smp 2 -nodefaults -display none -no-reboot -kernel "$image" \
 		-initrd "$logs/initramfs" -serial file:"$logs/console" -serial file:"$logs/output" \
 		-drive file="$logs/disk",format=raw,if=virtio,cache=unsafe \
-		-append "console=ttyS0 panic=-1 ww_thp=$2 WW_SECONDS=$WW_SECONDS" >"$logs/qemu" 2>&1 &
+		-append "console=ttyS0 panic=-1 hugepages=$hugepages ww_thp=$2 WW_SECONDS=$WW_SECONDS" \
+		>"$logs/qemu" 2>&1 &
 	machine=$!
 	# shellcheck disable=SC2064 # what it is now
 	trap "kill $machine 2>/dev/null" EXIT

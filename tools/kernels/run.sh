@@ -9,7 +9,7 @@
 # plan asks for memory pressure. Prints what the programs print, between lines that begin with @@;
 # report.py reads them. A line of the plan is
 #
-#   name|options of launch|roomy, swap, or skip:why not|WW_OPS|how|backend|programs
+#   name|options of launch|roomy, calm, swap, or skip:why not|WW_OPS|how|backend|programs
 #
 # How is forced, auto where the automatic choice has to be that backend, or any where it may be
 # another. Programs with an @ at the end are told to use the backend, whatever would be chosen.
@@ -43,6 +43,7 @@ command_of() {
 	backends) echo "$programs/backends $([ "$how" = any ] || echo "$backend")" ;;
 	demo) echo "$programs/writewatch demo --size 16M --seconds 3" ;;
 	probe) echo "$programs/writewatch probe" ;;
+	selftest) echo "$programs/selftest" ;;
 	fuzz-replay@) echo "$programs/test-fuzz-replay $programs/../corpus" ;;
 	*) echo "$programs/test-${1%@} -j1 --verbose --color=never" ;;
 	esac
@@ -73,6 +74,12 @@ run_programs() {
 	done
 }
 
+run_with_swap() {
+	swapon "$WW_SWAP"
+	run_programs
+	swapoff "$WW_SWAP"
+}
+
 run_under_pressure() {
 	swapon "$WW_SWAP"
 	before=$(swapped)
@@ -92,6 +99,7 @@ while IFS='|' read -r name options memory WW_OPS how backend names <&3; do
 	export WW_OPS
 	case $memory in
 	roomy) run_programs ;;
+	calm) run_with_swap ;;
 	swap) run_under_pressure ;;
 	skip:*) echo "@@ skip ${memory#skip:}" ;;
 	esac
