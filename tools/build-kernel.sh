@@ -45,6 +45,8 @@ usage() {
 
 # shellcheck source=tools/kernels/packages.sh
 . "$tools/packages.sh"
+# shellcheck source=tools/kernels/source.sh
+. "$tools/source.sh"
 
 while (($# > 0)); do
 	case $1 in
@@ -69,34 +71,10 @@ for tool in gcc make patch flex bison bc xz tar sha256sum; do
 	command -v "$tool" >/dev/null || die "$tool is missing"
 done
 
-# The archive of the package's source, downloaded.
-find_archive() {
-	local version directory
-
-	version=$(package_version linux-source-6.1)
-	if [[ -z $version ]]; then
-		use_private_lists
-		version=$(package_version linux-source-6.1)
-	fi
-	directory=$work/packages/source-6.1_$version
-	mkdir -p "$work/packages"
-	if [[ -z $version ]] || ! download "$directory" linux-source-6.1; then
-		directory=$(printf '%s\n' "$work/packages"/source-6.1_*/root | sort -V | tail -n 1)
-		directory=${directory%/root}
-		[[ -d $directory ]] || return
-		say "the archive cannot be reached, using ${directory##*/}"
-	fi
-	echo "$directory/root/usr/src/linux-source-6.1.tar.xz"
-}
-
 configs() {
 	printf '%s\n' "$patches/test.config"
 	[[ $flavour != debug ]] || printf '%s\n' "$patches/debug.config"
 	[[ -z $extra ]] || printf '%s\n' "$extra"
-}
-
-patch_files() {
-	sed "s|^|$patches/|" "$series"
 }
 
 # What the image depends on; of the source its name, which has the version.
@@ -104,47 +82,9 @@ key() {
 	{
 		printf '%s\n' "${archive:-$source}" "$flavour"
 		gcc --version | head -n 1
-		mapfile -t files < <(configs && patch_files)
-		cat "${files[@]}" tools/build-kernel.sh
+		mapfile -t files < <(configs && patch_files "$series")
+		cat "${files[@]}"
 	} | sha256sum | cut -c1-16
-}
-
-unpack_source() {
-	rm -rf "$tree" && mkdir -p "$tree" || return
-	if [[ $source ]]; then
-		cp -a "$source/." "$tree"
-	else
-		tar -xf "$archive" -C "$tree" --strip-components=1
-	fi
-}
-
-apply_series() {
-	local file
-
-	while read -r file; do
-		patch -d "$tree" -p1 -s --fuzz=0 <"$file" || die "$file does not apply"
-	done < <(patch_files)
-}
-
-# Every option has to be what the fragments say; one that depends on what is off would just be gone.
-check_config() {
-	local line gone=0
-
-	while read -r line; do
-		case $line in
-		CONFIG_*=n) ! grep -q "^${line%=n}=" "$tree/.config" ;;
-		CONFIG_*) grep -qxF "$line" "$tree/.config" ;;
-		*) continue ;;
-		esac || { say "not in the configuration: $line" && gone=1; }
-	done < <(configs | xargs cat)
-	return $gone
-}
-
-configure() {
-	mapfile -t fragments < <(configs)
-	make -s -C "$tree" tinyconfig &&
-		(cd "$tree" && scripts/kconfig/merge_config.sh -m .config "${fragments[@]}") &&
-		make -s -C "$tree" olddefconfig && check_config
 }
 
 # build_selftest FILE: the plain kernel has none.
@@ -155,10 +95,7 @@ build_selftest() {
 	make -s -C "$tree" headers && gcc -O2 -static -isystem "$tree/usr/include" -o "$1" "$file"
 }
 
-archive=
-if [[ -z $source ]]; then
-	archive=$(find_archive) || die 'cannot fetch linux-source-6.1 from the package archive'
-fi
+find_archive || die 'cannot fetch linux-source-6.1 from the package archive'
 # Two of these may want the same kernel at the same time.
 exec 9>"$work/build-kernel.lock"
 flock 9
@@ -171,7 +108,11 @@ if [[ ! -f $image ]]; then
 	mkdir -p "${image%/*}" || exit
 	log=${image%/*}/build.log
 	say "building Linux 6.1, $name (log: $log)"
-	{ unpack_source && apply_series && configure; } >"$log" 2>&1 ||
+	mapfile -t fragments < <(configs)
+	{
+		unpack_source "$tree" && apply_series "$tree" "$series" &&
+			configure "$tree" "$tree" "${fragments[@]}"
+	} >"$log" 2>&1 ||
 		die "the source cannot be prepared: $(tail -n 3 "$log")"
 	{ make -s -C "$tree" -j"$(nproc)" bzImage && build_selftest "${image%/*}/selftest"; } \
 		>>"$log" 2>&1 || die "the build failed: $(tail -n 5 "$log")"
