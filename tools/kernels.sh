@@ -176,7 +176,7 @@ plan() {
 # run_machine KERNEL:THP
 run_machine() {
 	local kernel=${1%:*} thp=${1#*:} logs=$work/logs/${1/:/-} own=() which=newest
-	local image release modules_root kernel_version hugepages=0
+	local image release modules_root kernel_version
 
 	rm -rf "$logs" && mkdir -p "$logs" && : >"$logs/output" || return
 	plan "$kernel" "$thp" >"$logs/plan"
@@ -188,9 +188,8 @@ run_machine() {
 		image=$("$tools/../build-kernel.sh" --work "$work" | tail -n 1)
 		[[ -f $image ]] || give_up 'cannot build the patched kernel'
 		release=$(<"${image%/*}/release") kernel_version="$release, patched" modules_root=
-		hugepages=16
 		initramfs "$logs" || give_up 'cannot make the initramfs'
-		boot "$logs" "$thp"
+		boot "$logs" "$thp" hugepages=16
 	else
 		[[ $kernel == *-oldest ]] && which=oldest
 		{

@@ -68,18 +68,20 @@ initramfs() {
 	(cd "$root" && find . | cpio -o -H newc --quiet) >"$1/initramfs" && rm -r "$root"
 }
 
-# boot LOGS THP: until the machine is done, or has taken too long.
+# boot LOGS THP [ARGUMENT [OPTION...]]: until the machine is done, or has taken too long; the argument
+# is for the kernel, the options are for the emulator.
 boot() {
-	local logs=$1 machine
+	local logs=$1 thp=$2 argument=${3:-} machine
 
+	shift $(($# < 3 ? $# : 3))
 	rm -f "$logs/disk" && truncate -s 1G "$logs/disk" && mkfs.ext4 -q "$logs/disk" || return
 	# In the background, because a trap waits for what is in the foreground.
 	timeout --foreground "$machine_limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
 		-m 2G -smp 2 -nodefaults -display none -no-reboot -kernel "$image" \
 		-initrd "$logs/initramfs" -serial file:"$logs/console" -serial file:"$logs/output" \
 		-drive file="$logs/disk",format=raw,if=virtio,cache=unsafe \
-		-append "console=ttyS0 panic=-1 hugepages=$hugepages ww_thp=$2 WW_SECONDS=$WW_SECONDS" \
-		>"$logs/qemu" 2>&1 &
+		-append "console=ttyS0 panic=-1 ww_thp=$thp WW_SECONDS=$WW_SECONDS $argument" \
+		"$@" >"$logs/qemu" 2>&1 &
 	machine=$!
 	# shellcheck disable=SC2064 # what it is now
 	trap "kill $machine 2>/dev/null" EXIT
