@@ -96,12 +96,14 @@ build_selftest() {
 }
 
 find_archive || die 'cannot fetch linux-source-6.1 from the package archive'
-# Two of these may want the same kernel at the same time.
-exec 9>"$work/build-kernel.lock"
-flock 9
 name=$flavour
 [[ $series != /dev/null ]] || name+=-plain
 image=$work/kernels/$name-$(key)/bzImage
+if [[ ! -f $image ]]; then
+	# Two of these may want the same kernel at the same time.
+	exec 9>"$work/build-kernel.lock"
+	flock 9
+fi
 if [[ ! -f $image ]]; then
 	tree=$work/kernels/tree-$name
 	began=$SECONDS

@@ -72,11 +72,11 @@ apply_by_patch() {
 check_apply() {
 	local status
 
-	diff "$patches/series" <(cd "$patches" && ls -- *.patch) >"$logs/series"
+	diff <(grep -v "^#" "$patches/series") <(cd "$patches" && ls -- *.patch) >"$logs/series"
 	result $? apply 'the file series lists all patches, in order'
 	apply_by_git
 	status=$?
-	result $status apply "git am of $(wc -l <"$patches/series") patches" \
+	result $status apply "git am of $(grep -c "\.patch$" "$patches/series") patches" \
 		"$( ((status == 0)) || echo "see $logs/git-am")"
 	((status == 0)) || return
 	apply_by_patch
@@ -108,7 +108,8 @@ test_configs() {
 
 # said LOG: the first warning or error.
 said() {
-	grep -m 1 -E 'warning:|error:|^make.*(Error|\*\*\*)|^# check-series: not in' "$1"
+	grep -v '^\.config:' "$1" |
+		grep -m 1 -E 'warning:|error:|^make.*(Error|\*\*\*)|^# check-series: not in'
 }
 
 make_tree() {
@@ -212,11 +213,13 @@ symbols() {
 	(cd "$1" && objects "$1" | xargs nm "$2" | awk 'NF >= 2 {print $NF}' | sort -u)
 }
 
-# The objects are not linked, so what nobody defines has to be found: what these files define in the
-# whole kernel has to be defined here, or not be used.
+# The objects are not linked, so what nobody defines has to be found: what the series uses, and these
+# files define in the whole kernel, has to be defined here.
 undefined() {
-	symbols "$out" --defined-only >"$logs/symbols-whole"
-	comm -12 "$logs/symbols-whole" \
+	comm -12 <(symbols "$out" --defined-only) \
+		<(in_tree diff plain series -- mm fs include | grep '^+' | grep -ow '[a-z_0-9]*' |
+			sort -u) >"$logs/symbols-used"
+	comm -12 "$logs/symbols-used" \
 		<(comm -23 <(symbols "$1" --undefined-only) <(symbols "$1" --defined-only))
 }
 
