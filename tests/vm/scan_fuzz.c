@@ -64,11 +64,13 @@ void fuzz_violation(const char *format, ...)
 		getpid(), text);
 }
 
-static void fault(int signal_number)
+static void fault(int signal_number, siginfo_t *info, void *context)
 {
+	(void)context;
 	if (guarded)
 		siglongjmp(escape, 1);
 	signal(signal_number, SIG_DFL);
+	fuzz_violation("%s at %p", strsignal(signal_number), info->si_addr);
 }
 
 bool fuzz_store(volatile uint64_t *address, uint64_t value)
@@ -140,7 +142,7 @@ static bool open_files(void)
 
 static int worker(int number)
 {
-	struct sigaction action = {.sa_handler = fault, .sa_flags = SA_NODEFER};
+	struct sigaction action = {.sa_sigaction = fault, .sa_flags = SA_NODEFER | SA_SIGINFO};
 	struct actor actors[MODELS + CHAOS];
 	pthread_t threads[MODELS + CHAOS];
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);

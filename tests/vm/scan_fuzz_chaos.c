@@ -58,7 +58,10 @@ static bool map_hugetlb(struct actor *actor)
 	char *start = fuzz_range(actor, &length);
 
 	start -= (uintptr_t)start & (HUGE_PAGE - 1);
-	return mmap(start, HUGE_PAGE * (1 + fuzz_random(actor, 2)), PROT_READ | PROT_WRITE,
+	length = HUGE_PAGE * (1 + fuzz_random(actor, 2));
+	if (length > (size_t)(fuzz->window + WINDOW - start))
+		length = HUGE_PAGE;
+	return mmap(start, length, PROT_READ | PROT_WRITE,
 		    MAP_FIXED | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE |
 			(fuzz_chance(actor, 2) ? MAP_SHARED : MAP_PRIVATE),
 		    -1, 0) != MAP_FAILED;
