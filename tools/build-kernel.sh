@@ -80,7 +80,7 @@ configs() {
 # What the image depends on; of the source its name, which has the version.
 key() {
 	{
-		printf '%s\n' "${archive:-$source}" "$flavour"
+		printf '%s\n' "${source:-${archive#"$work/"}}" "$flavour"
 		gcc --version | head -n 1
 		mapfile -t files < <(configs && patch_files "$series")
 		cat "${files[@]}"
