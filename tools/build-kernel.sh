@@ -12,9 +12,9 @@
 #   --source DIR  this source instead of Debian's; it is copied, not changed
 #
 # The source is that of Debian's package linux-source-6.1, whatever version the archive has. The last
-# line printed is the path of the image; beside it are its configuration and, as "selftest", what the series
-# brings to test it. It is kept by what went into it, so that nothing is built twice. Needs apt, patch,
-# gcc, make, flex, bison, bc, libelf-dev, xz-utils; no root.
+# line printed is the path of the image; beside it are its configuration and, as "selftest", what the
+# series brings to test it. It is kept by what went into it, so that nothing is built twice. Needs apt,
+# patch, gcc, make, flex, bison, bc, libelf-dev, xz-utils; no root.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -29,20 +29,8 @@ series=$patches/series
 source=
 extra=
 
-say() {
-	printf '# build-kernel: %s\n' "$*" >&2
-}
-
-die() {
-	printf 'build-kernel: %s\n' "$*" >&2
-	exit 1
-}
-
-usage() {
-	sed -n 's/^# \{0,1\}//;4,/^$/p' "$0" >&2
-	exit 2
-}
-
+# shellcheck source=tools/kernels/say.sh
+. "$tools/say.sh"
 # shellcheck source=tools/kernels/packages.sh
 . "$tools/packages.sh"
 # shellcheck source=tools/kernels/source.sh

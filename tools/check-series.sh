@@ -37,20 +37,8 @@ steps=()
 passed=0
 failed=0
 
-say() {
-	printf '# check-series: %s\n' "$*" >&2
-}
-
-die() {
-	printf 'check-series: %s\n' "$*" >&2
-	exit 1
-}
-
-usage() {
-	sed -n 's/^# \{0,1\}//;4,/^$/p' "$0" >&2
-	exit 2
-}
-
+# shellcheck source=tools/kernels/say.sh
+. "$tools/say.sh"
 # shellcheck source=tools/kernels/packages.sh
 . "$tools/packages.sh"
 # shellcheck source=tools/kernels/source.sh

@@ -80,20 +80,8 @@ for-ever 20 transhuge-stress 64
 pagemap_scan
 END
 
-say() {
-	printf '# kernel-selftests: %s\n' "$*" >&2
-}
-
-die() {
-	printf 'kernel-selftests: %s\n' "$*" >&2
-	exit 1
-}
-
-usage() {
-	sed -n 's/^# \{0,1\}//;4,/^$/p' "$0" >&2
-	exit 2
-}
-
+# shellcheck source=tools/kernels/say.sh
+. "$tools/say.sh"
 # shellcheck source=tools/kernels/packages.sh
 . "$tools/packages.sh"
 # shellcheck source=tools/kernels/source.sh

@@ -27,16 +27,8 @@ work=$PWD/build-kernels
 limit=1
 images=()
 
-usage() {
-	sed -n 's/^# \{0,1\}//;4,/^$/p' "$0" >&2
-	exit 2
-}
-
-die() {
-	printf 'kernel-timing: %s\n' "$*" >&2
-	exit 1
-}
-
+# shellcheck source=tools/kernels/say.sh
+. "$tools/say.sh"
 # shellcheck source=tools/kernels/guest.sh
 . "$tools/guest.sh"
 

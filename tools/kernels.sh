@@ -34,11 +34,12 @@ PATH=$PATH:/usr/sbin:/sbin
 
 # What is run: on each kernel of the first column, with huge pages as in the second, as which user,
 # with userfaultfd allowed or denied, with enough memory (roomy), also with a swap that nothing is
-# pressed into (calm), or under pressure with a swap, on how many processors, and with how many operations in each random test; "auto=x" is the automatic choice,
-# which has to be x, and anything else is forced. The suites are those of tests/meson.build, with a
-# + the tests in them that are for no backend in particular. The kernel that is here has
-# whatever it has: what cannot be used there is skipped. One processor is for what wakes a thread
-# for every fault, which takes milliseconds between two emulated ones.
+# pressed into (calm), or under pressure with a swap, on how many processors, and with how many
+# operations in each random test; "auto=x" is the automatic choice, which has to be x, and anything
+# else is forced. The suites are those of tests/meson.build, with a + the tests in them that are for no
+# backend in particular. The kernel that is here has whatever it has: what cannot be used there is
+# skipped. One processor is for what wakes a thread for every fault, which takes milliseconds between
+# two emulated ones.
 core=backends,conformance,oracle,stress
 every=$core,demo,winapi,badinput,pitfalls,fuzz
 plain=unit+,support+,abi+,kernel+,pitfalls+
