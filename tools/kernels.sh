@@ -190,7 +190,7 @@ run_machine() {
 		[[ -f $image ]] || give_up 'cannot build the patched kernel'
 		release=$(<"${image%/*}/release") kernel_version="$release, patched" modules_root=
 		initramfs "$logs" || give_up 'cannot make the initramfs'
-		boot "$logs" "$thp" hugepages=16
+		boot "$logs" "$thp" 'hugepages=16 WW_MOVES=exact'
 	else
 		[[ $kernel == *-oldest ]] && which=oldest
 		{

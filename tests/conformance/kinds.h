@@ -39,6 +39,7 @@ struct watched {
 	char *memory;
 	void *pages[PAGES];
 	size_t count;
+	size_t moved_before; /* pages_moved() at the beginning */
 };
 
 struct watched *start(const struct kind *kind);

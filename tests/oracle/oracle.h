@@ -99,6 +99,8 @@ struct oracle {
 	size_t log_next;
 	struct log_entry log[LOG_ENTRIES];
 	size_t counts[32];
+	size_t moved_before; /* pages_moved() at the beginning */
+	size_t repeated;     /* pages reported once more for that reason */
 	size_t traced; /* WW_PAGE: operations on this page are printed */
 };
 

@@ -79,6 +79,9 @@ void oracle_run(const struct mode *mode)
 	oracle_close(o);
 	fprintf(stderr, "# %s on %s: %zu operations, 0 missed, %s\n", mode->name, backend()->name,
 		o->number, except(NOT_EXACT) ? except(NOT_EXACT) : "0 over-reported");
+	if (o->repeated != 0)
+		fprintf(stderr, "#   %8zu pages reported once more: %s\n", o->repeated,
+			except(REPEATS_MOVED));
 	for (size_t i = 0; i < KINDS; i++)
 		fprintf(stderr, "#   %8zu %s\n", o->counts[i], operations[i].name);
 	cr_assert(true);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "moves.h"
 #include "pages.h"
 
 static void *room_for(size_t count, size_t size)
@@ -122,6 +123,7 @@ void oracle_open(struct oracle *o, const struct mode *mode)
 	o->mode = mode;
 	o->what = "setup";
 	o->page_size = page_bytes();
+	o->moved_before = pages_moved();
 	o->seed = random_seed(mode->name);
 	o->traced = env_number("WW_PAGE", SIZE_MAX);
 	o->rng.state = o->seed;

@@ -24,6 +24,9 @@ const struct backend_row backend_rows[] = {
 		.guarantees = WW_EXACT | WW_ATOMIC_RESET | WW_RANGED_RESET | WW_KERNEL_WRITES |
 			      WW_NO_SIGNAL_HANDLER | WW_NO_THREAD | WW_SURVIVES_FORK,
 		.percent = 100,
+		.except = {
+			[REPEATS_MOVED] = "the kernel forgets that it protected a page while moving it",
+		},
 	},
 	{
 		.name = "uffd-thread",

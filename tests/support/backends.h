@@ -31,6 +31,8 @@ enum exception {
 	NO_HOLES,
 	/* Pages that nobody wrote are reported. */
 	NOT_EXACT,
+	/* A page that is reset while the kernel moves it is reported once more: see moves.h. */
+	REPEATS_MOVED,
 	/* Special mappings, and files opened for reading only, can be watched like all others. */
 	ANY_MAPPING,
 	/* A write while SIGSEGV and SIGBUS are blocked ends the process. */
