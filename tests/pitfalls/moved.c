@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,7 +71,7 @@ static void *divide(void *arg)
 		uint64_t began;
 
 		while (atomic_load(&allowed) <= i)
-			;
+			sched_yield();
 		began = now_ns();
 		madvise(memory + (i * HUGE_PAGE + 7) * PAGE, PAGE, MADV_COLD);
 		took_ns = now_ns() - began;
@@ -99,7 +100,7 @@ static void get_while_divided(size_t number)
 		;
 	get_and_count(number * HUGE_PAGE, HUGE_PAGE);
 	while (atomic_load(&divided) <= number)
-		;
+		sched_yield();
 }
 
 static void map_and_write(void)
