@@ -20,22 +20,25 @@ static long query(const struct maps *maps, uintptr_t addr, struct wwk_procmap_qu
 	return sys_ioctl(maps->file.fd, WWK_PROCMAP_QUERY, q);
 }
 
-static int open_list(struct maps *maps, const char *path)
+int maps_begin(struct maps *maps)
 {
 	struct wwk_procmap_query q;
-	long answer;
+	long answer = query(maps, 0, &q);
 	char c;
-	int r = sys_open(&maps->file, path, 0);
 
-	if (r < 0)
-		return r;
-	answer = query(maps, (uintptr_t)&q, &q);
 	maps->text_only = answer < 0;
 	maps->reader = NULL;
 	if (answer == 0 || (answer != -ESRCH && sys_pread(maps->file.fd, &c, 1, 0) != 0))
 		return 0;
 	maps_close(maps);
 	return -ESRCH;
+}
+
+static int open_list(struct maps *maps, const char *path)
+{
+	int r = sys_open(&maps->file, path, 0);
+
+	return r < 0 ? r : maps_begin(maps);
 }
 
 /*

@@ -2,7 +2,7 @@
 #ifndef WW_MAPS_H
 #define WW_MAPS_H
 
-/* What is mapped at an address of this process. */
+/* What is mapped at an address of a process. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +24,7 @@ struct mapping {
 };
 
 /**
- * struct maps - the list of this process's mappings
+ * struct maps - the list of a process's mappings
  * @text_only: the kernel (before 6.11) cannot answer for a single address
  * @reader:    the walk that read the list last; the kernel goes on behind the mapping it came to only
  *             for whoever reads on where the last one stopped, and counts bytes for all others
@@ -35,7 +35,10 @@ struct maps {
 	const struct maps_walk *reader;
 };
 
+/* Of this process. */
 int maps_open(struct maps *maps);
+/* Of the process whose list is open as maps->file; -ESRCH, and closed, if that has no memory. */
+int maps_begin(struct maps *maps);
 void maps_close(struct maps *maps);
 
 /**
@@ -56,7 +59,7 @@ struct maps_walk {
 void maps_walk(struct maps_walk *walk, uintptr_t start, uintptr_t end);
 /* The next mapping, cut to the range: 0, -ENOENT when there is none, or another error. */
 int maps_next(struct maps *maps, struct maps_walk *walk, struct mapping *out);
-/* Drops the content of [m->start, m->end), so that it reads as zero, or as the file. */
+/* In this process, drops the content of [m->start, m->end), so that it reads as zero, or as the file. */
 int maps_drop(const struct mapping *m);
 
 #endif

@@ -45,22 +45,29 @@ void pagemap_close(struct ww *w)
 	sys_close(&w->pagemap);
 }
 
-static int read_words(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words)
+int pagemap_words(int fd, uintptr_t start, size_t count, uint64_t *words)
 {
 	char *to = (char *)words;
-	size_t have = 0, size = ((end - start) >> w->page_shift) * sizeof(*words);
-	off_t at = (off_t)((start >> w->page_shift) * sizeof(*words));
+	size_t have = 0, size = count * sizeof(*words);
+	off_t at = (off_t)(start / sys_page_size() * sizeof(*words));
 
 	while (have < size) {
-		ssize_t n = sys_pread(w->pagemap.fd, to + have, size - have, at + (off_t)have);
+		ssize_t n = sys_pread(fd, to + have, size - have, at + (off_t)have);
 
 		if (n == -EINTR)
 			continue;
 		if (n <= 0)
-			return context_lost(w, &w->pagemap) ? -ESTALE : -EIO;
+			return n < 0 ? (int)n : -ESRCH;
 		have += (size_t)n;
 	}
 	return 0;
+}
+
+static int read_words(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words)
+{
+	if (pagemap_words(w->pagemap.fd, start, (end - start) >> w->page_shift, words) == 0)
+		return 0;
+	return context_lost(w, &w->pagemap) ? -ESTALE : -EIO;
 }
 
 int pagemap_check(struct ww *w)

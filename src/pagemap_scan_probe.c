@@ -14,7 +14,7 @@
  * These versions can lose the hardware's dirty bit of a page in a resetting scan, and with it data
  * under memory pressure. No test can show that in time, so the version is what decides.
  */
-static bool is_lossy_version(void)
+bool ps_is_lossy_version(void)
 {
 	unsigned major, minor, patch = 0;
 	char release[128];
@@ -100,7 +100,7 @@ int ps_probe(struct ww *w, const char **why)
 	void *scratch;
 	int r;
 
-	if (is_lossy_version()) {
+	if (ps_is_lossy_version()) {
 		*why = "Linux 6.7.0 to 6.8.9 can lose data while it resets (CVE-2024-36943): "
 		       "update the kernel";
 		return -ENOTSUP;
