@@ -66,6 +66,16 @@ int sys_userfaultfd(struct sys_file *file, int flags)
 							   flags | O_CLOEXEC | O_NONBLOCK)));
 }
 
+int sys_pidfd_open(struct sys_file *file, pid_t pid)
+{
+	return sys_adopt(file, (int)negative_errno(syscall(SYS_pidfd_open, pid, 0)));
+}
+
+int sys_dup(struct sys_file *file, int fd)
+{
+	return sys_adopt(file, (int)negative_errno(syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 3)));
+}
+
 bool sys_is_open(const struct sys_file *file)
 {
 	struct stat st;

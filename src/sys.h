@@ -27,6 +27,9 @@ struct sys_file {
 int sys_open(struct sys_file *file, const char *path, int flags);
 int sys_userfaultfd(struct sys_file *file, int flags);
 int sys_adopt(struct sys_file *file, int fd);
+/* A descriptor of a process; and another of the same file. */
+int sys_pidfd_open(struct sys_file *file, pid_t pid);
+int sys_dup(struct sys_file *file, int fd);
 void sys_close(struct sys_file *file);
 /* Whether the number still stands for the file that was opened. */
 bool sys_is_open(const struct sys_file *file);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <writewatch/process.h>
 #include <writewatch/writewatch.h>
 
 /* Linked with the shared library alone: everything public is there and does something. */
@@ -33,6 +35,20 @@ Test(symbols, the_native_api_links_and_runs)
 	cr_assert_eq(ww_unwatch(w, p, 8 * 4096), 0);
 	ww_free(w);
 	munmap(p, 8 * 4096);
+}
+
+Test(symbols, the_interface_to_processes_links_and_runs)
+{
+	struct ww_process_query query = {.size = sizeof(query), .required = WW_PAGE_PRESENT};
+	struct ww_page_range range;
+	struct ww_process *p;
+	size_t count = 1;
+
+	cr_assert_eq(ww_process_open_pidfd(&p, -1, 0), -EBADF);
+	cr_assert_eq(ww_process_open(&p, 0, 0), 0);
+	cr_assert(ww_process_categories(p) & WW_PAGE_PRESENT);
+	cr_assert(ww_process_scan(p, &query, &range, &count) == 0 && count == 1);
+	ww_process_close(p);
 }
 
 Test(symbols, the_header_has_the_version_of_the_project)

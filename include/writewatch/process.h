@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WRITEWATCH_PROCESS_H
+#define WRITEWATCH_PROCESS_H
+
+/**
+ * DOC: process.h - what are the pages of a process, its own or another?
+ *
+ * The whole of the kernel's PAGEMAP_SCAN: ww_process_scan() lists the pages of a process that are
+ * of the wanted categories, and can reset what it lists.
+ *
+ * Where the kernel has no PAGEMAP_SCAN (before Linux 6.7, and 6.7.0 to 6.8.9, whose scans lose
+ * writes) the same ranges come from reading /proc/PID/pagemap, as far as that tells the categories,
+ * and nothing can be reset. ww_process_categories() says what can be told of a process here.
+ *
+ * A process is what it was when it was opened: its number may go to another process later, which is
+ * never looked at. When it has ended or called execve(2), calls fail with -ESRCH or -ESTALE.
+ *
+ * PERMISSION
+ *   Whoever may read the memory of a process by ptrace(2) may look at it: the same user, with the
+ *   process dumpable, or CAP_SYS_PTRACE; a security module may say no. It is asked once, by
+ *   ww_process_open(). Nothing here stops a process or changes anything in it, but resets.
+ *
+ * ERRORS, THREADS, SIGNALS
+ *   As in writewatch.h: 0 or a count, or a negative errno value. Calls on one struct ww_process
+ *   wait for each other. No function is async-signal-safe, none returns early because of a signal.
+ *
+ * FORK
+ *   In a child an inherited struct ww_process goes on to speak of the process it was opened for,
+ *   the parent if that is what it was. It must not be in use by another thread during the fork.
+ *
+ * UNITS
+ *   Addresses are numbers here, as they are those of another process. Lengths are in bytes.
+ *
+ * All of this: since 0.1.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <writewatch/writewatch.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** struct ww_process - a process that was opened to be looked at. */
+struct ww_process;
+
+/**
+ * enum ww_page_category - what a page is; it may be several
+ * @WW_PAGE_WATCHED:    its mapping is registered with a userfaultfd for asynchronous
+ *                      write-protection, as the backend pagemap-scan does it. Only such pages can
+ *                      be reset, and only of them %WW_PAGE_WRITTEN says that somebody wrote.
+ * @WW_PAGE_WRITTEN:    no userfaultfd write-protects it: in watched memory, it was written since it
+ *                      was reset. What is empty there counts as written unless it was reset while
+ *                      it was empty; older kernels (6.12.102 and before) do not say so of all of
+ *                      it. Of memory that is not watched it says nothing, of what is empty there
+ *                      now this and now that.
+ * @WW_PAGE_FILE:       belongs to a file, or to shared memory
+ * @WW_PAGE_PRESENT:    is in memory
+ * @WW_PAGE_SWAPPED:    is swapped out, or a marker stands for it: a guard page, a page that is
+ *                      write-protected while it is empty
+ * @WW_PAGE_ZERO:       is the kernel's page of zeros, which a read of an empty page gives
+ * @WW_PAGE_HUGE:       is part of a huge page that is mapped as one
+ * @WW_PAGE_SOFT_DIRTY: was written since /proc/PID/clear_refs was last used, or its mapping is
+ *                      newer than that, or was joined with a newer one. Needs
+ *                      CONFIG_MEM_SOFT_DIRTY.
+ * @WW_PAGE_GUARD:      is a guard page (MADV_GUARD_INSTALL)
+ *
+ * A mapped page that is neither present nor swapped is empty: nothing was written there, or it was
+ * dropped.
+ */
+enum ww_page_category {
+	WW_PAGE_WATCHED = 1 << 0,
+	WW_PAGE_WRITTEN = 1 << 1,
+	WW_PAGE_FILE = 1 << 2,
+	WW_PAGE_PRESENT = 1 << 3,
+	WW_PAGE_SWAPPED = 1 << 4,
+	WW_PAGE_ZERO = 1 << 5,
+	WW_PAGE_HUGE = 1 << 6,
+	WW_PAGE_SOFT_DIRTY = 1 << 7,
+	WW_PAGE_GUARD = 1 << 8
+};
+
+/**
+ * enum ww_process_flags - for ww_process_open()
+ * @WW_PROCESS_READ_PAGEMAP: read /proc/PID/pagemap also where the kernel has PAGEMAP_SCAN
+ */
+enum ww_process_flags {
+	WW_PROCESS_READ_PAGEMAP = 1 << 0
+};
+
+/**
+ * enum ww_scan_flags - for struct ww_process_query
+ * @WW_SCAN_RESET:        what is listed counts as not written from now on, in one step that is
+ *                        atomic for each page. Memory that is not watched is passed over.
+ * @WW_SCAN_WATCHED_ONLY: fail with -EPERM if anything mapped in the range is not watched, before
+ *                        anything is reset. Unmapped holes are no error.
+ */
+enum ww_scan_flags {
+	WW_SCAN_RESET = 1 << 0,
+	WW_SCAN_WATCHED_ONLY = 1 << 1
+};
+
+/**
+ * struct ww_page_range - a run of pages of the same categories
+ * @start:      address of its first byte
+ * @end:        address of the byte after the last one
+ * @categories: bits of enum ww_page_category, those of @returned
+ */
+struct ww_page_range {
+	uint64_t start;
+	uint64_t end;
+	uint64_t categories;
+};
+
+/**
+ * struct ww_process_query - which pages of a process? Set unused members to zero.
+ * @size:      sizeof(struct ww_process_query), at least up to and including @refused. A larger,
+ *             newer struct is taken if what this version does not know is zero.
+ * @start:     where to begin, page aligned
+ * @end:       [in,out] where to end, rounded up to whole pages; 0: everything from @start on, and
+ *             set to where that ends
+ * @required:  categories that a page must have
+ * @any_of:    categories of which a page must have one; 0: no such condition
+ * @excluded:  categories that a page must not have, none of @required or @any_of
+ * @returned:  categories that are told; pages that do not differ in them are one range
+ * @flags:     bits of enum ww_scan_flags
+ * @max_pages: list so many pages at most; 0: no limit
+ * @next:      [out] where to go on; @end when all was seen
+ * @pages:     [out] how many pages were listed
+ * @refused:   [out] with -ENOTSUP: the categories that cannot be told here
+ *
+ * Without a condition all mapped pages are listed, also empty ones.
+ */
+struct ww_process_query {
+	size_t size;
+	uint64_t start;
+	uint64_t end;
+	uint64_t required;
+	uint64_t any_of;
+	uint64_t excluded;
+	uint64_t returned;
+	uint64_t flags;
+	uint64_t max_pages;
+	uint64_t next;
+	uint64_t pages;
+	uint64_t refused;
+};
+
+/**
+ * ww_process_open() - look at a process
+ * @out:   [out] the process; NULL when the call fails
+ * @pid:   its number; 0: the calling process
+ * @flags: bits of enum ww_process_flags
+ *
+ * Uses three descriptors, close-on-exec and never 0, 1 or 2, and about 200 KiB of memory. Tries on
+ * scratch pages of the calling process which categories the kernel can tell.
+ *
+ * Ownership: the caller frees it with ww_process_close().
+ * Return: 0, or
+ *   -EINVAL   @out is NULL, @pid is negative, unknown flags
+ *   -ESRCH    there is no such process, or it ended meanwhile; or @pid is a thread's
+ *   -ECHILD   it has ended, and its parent has not waited for it yet (a zombie); or its first
+ *             thread has ended while others run
+ *   -ENXIO    it is a thread of the kernel, which has no memory of its own
+ *   -EACCES   looking at it is not permitted, see PERMISSION
+ *   -ENOTSUP  /proc is not mounted, or the kernel has no pagemap, or, for another process, no
+ *             pidfd_open(2) (Linux 5.4)
+ *   -ENOMEM   no memory or address space
+ *   -EMFILE, -ENFILE  no descriptors left in the process, in the system
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_process_open(struct ww_process **out, pid_t pid, unsigned flags);
+
+/**
+ * ww_process_open_pidfd() - the same by a descriptor of pidfd_open(2)
+ * @pidfd: stays the caller's, who may close it at any time
+ *
+ * Otherwise as ww_process_open(), and: -EBADF if @pidfd is not an open descriptor, -EINVAL if it is
+ * not one of a process. -ESRCH also for a process that this /proc does not show. Since: 0.1
+ */
+WW_PUBLIC int ww_process_open_pidfd(struct ww_process **out, int pidfd, unsigned flags);
+
+/**
+ * ww_process_close() - stop looking
+ * @p: the process, or NULL
+ *
+ * Must be the last call on @p. Since: 0.1
+ */
+WW_PUBLIC void ww_process_close(struct ww_process *p);
+
+/**
+ * ww_process_categories() - which categories can be told of the pages of this process
+ * @p: the process
+ *
+ * Never changes for @p. %WW_PAGE_WATCHED among them says that PAGEMAP_SCAN is used, and that
+ * %WW_SCAN_RESET is possible. When /proc/PID/pagemap is read, %WW_PAGE_WATCHED, %WW_PAGE_ZERO and
+ * %WW_PAGE_HUGE are not among them, and %WW_PAGE_WRITTEN and %WW_PAGE_GUARD only if the calling
+ * process could try them.
+ *
+ * Return: bits of enum ww_page_category, 0 if @p is NULL. Since: 0.1
+ */
+WW_PUBLIC uint64_t ww_process_categories(struct ww_process *p);
+
+/**
+ * ww_process_scan() - list pages by their categories
+ * @p:      the process
+ * @query:  [in,out] which pages
+ * @ranges: [out] ranges of pages, ascending, those that touch differ in their categories
+ * @count:  [in,out] in: room in @ranges, not 0; out: how many there are
+ *
+ * The room counts ranges, @max_pages counts pages; either may end a result early, with @next before
+ * the end. To go on, @next becomes @start; the range that filled the last place may go on there.
+ * With %WW_SCAN_RESET nothing but what was listed is reset.
+ *
+ * The rule of writewatch.h: the content of pages that were listed and reset is read after the call.
+ *
+ * Mappings of memory of devices, [vvar] included, are passed over; when /proc/PID/pagemap is read,
+ * they look empty, and [vdso] does not look like %WW_PAGE_FILE.
+ *
+ * Return: 0, or, with nothing listed and nothing reset,
+ *   -EINVAL   a null pointer, *@count is 0, @query has a wrong size, an unknown category or flag,
+ *             @start not page aligned, @end before @start or behind the addresses a process can
+ *             have, a category excluded that is required or in @any_of
+ *   -ENOTSUP  a category cannot be told (see @refused); or %WW_SCAN_RESET or %WW_SCAN_WATCHED_ONLY
+ *             where pagemap is read (@refused is %WW_PAGE_WATCHED); or a reset of a range with huge
+ *             pages of hugetlbfs, of which one may be clipped (@refused is 0)
+ *   -EPERM    with %WW_SCAN_WATCHED_ONLY: something in the range is not watched
+ *   -EBADF    the program closed a descriptor of @p
+ * or, with *@count ranges listed, and reset, before the error, and @next where the call failed:
+ * with %WW_SCAN_RESET any page from there to the end may have been reset, and all of them count as
+ * listed,
+ *   -ESRCH    the process has ended
+ *   -ESTALE   it has called execve(2): open it again
+ *   -ENOMEM   no memory, or none for page tables of the process
+ *   -EIO      the kernel answered what it never should
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_process_scan(struct ww_process *p, struct ww_process_query *query,
+			      struct ww_page_range *ranges, size_t *count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
