@@ -135,3 +135,17 @@ bool clients_overlap(const struct client *c, uintptr_t start, uintptr_t end)
 			return true;
 	return false;
 }
+
+bool clients_have(const void *kind)
+{
+	const struct client *c;
+	sigset_t old;
+
+	if (!__atomic_load_n(&clients.lock, __ATOMIC_ACQUIRE))
+		return false;
+	clients_lock(&old);
+	for (c = clients.first; c && c->kind != kind; c = c->next)
+		;
+	clients_unlock(&old);
+	return c;
+}

@@ -93,6 +93,8 @@ void client_change(struct client *c, uintptr_t start, uintptr_t end, uint8_t cle
 void client_forget(struct client *c, uintptr_t start, uintptr_t end);
 /* Whether any of [start, end) is what handlers write to. With the lock. */
 bool clients_use(uintptr_t start, uintptr_t end);
+/* Whether there is a client of the kind. Takes the lock. */
+bool clients_have(const void *kind);
 /* Whether any client watches any page of [start, end). With the lock. */
 bool clients_watch(uintptr_t start, uintptr_t end);
 /* Whether another client of the kind watches any page of [start, end). With the lock. */

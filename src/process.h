@@ -11,6 +11,7 @@
 
 #include <writewatch/process.h>
 
+#include "kept.h"
 #include "maps.h"
 #include "sys.h"
 #include "uapi/pagemap_scan.h"
@@ -29,6 +30,8 @@
  * @regions:    what PAGEMAP_SCAN fills. Written before its first use: answers of a reset exist only
  *              once, and must not get lost for lack of memory.
  * @words:      what was read of @pagemap
+ * @kept:       pages that the kernel was told to forget and ww_process_memwatch() has not reported
+ * @kept_empty: the same of pages that hold nothing, and count as written for their mapping's sake
  */
 struct ww_process {
 	pthread_mutex_t lock;
@@ -43,8 +46,12 @@ struct ww_process {
 	unsigned page_shift;
 	struct wwk_page_region *regions;
 	uint64_t *words;
+	struct kept kept;
+	struct kept kept_empty;
 };
 
+/* Whether its memory is this process's. When it cannot be known, it is. */
+bool process_is_ours(const struct ww_process *p);
 /* Opens /proc/PID/NAME of this very process. */
 int process_file(const struct ww_process *p, struct sys_file *file, const char *name, int flags);
 /* Why nothing can be asked of it any more: -EBADF, -ESRCH, -ESTALE; 0 if that is not so. */
@@ -55,29 +62,38 @@ void process_probe(struct ww_process *p, bool read_pagemap);
 
 /**
  * struct process_result - where what was found goes
- * @ranges, @room: what the caller gave
- * @count:      how many ranges there are
+ * @put:        takes a run of pages, at most @pages_left; false if there is no room
+ * @room:       of regions that the kernel may return, less @count
  * @pages:      how many pages were found
- * @pages_left: how many more are wanted
+ * @pages_left: how many more are wanted; UINT64_MAX: all
+ * @ranges, @vec, @base, @list: what put() fills
  */
 struct process_result {
-	struct ww_page_range *ranges;
+	bool (*put)(struct process_result *to, uint64_t start, uint64_t end, uint64_t categories);
 	size_t room;
 	size_t count;
 	uint64_t pages;
 	uint64_t pages_left;
+	unsigned page_shift;
+	struct ww_page_range *ranges;
+	uint64_t *vec;
+	uint64_t base;
+	struct kept_merge *list;
 };
 
-/* Takes in what there is room for; returns where it ends, which is start if there is none. */
-uint64_t process_put(const struct ww_process *p, struct process_result *to, uint64_t start,
-		     uint64_t end, uint64_t categories);
+/* Takes in what is wanted and there is room for; returns where that ends. */
+uint64_t process_put(struct process_result *to, uint64_t start, uint64_t end, uint64_t categories);
 
 /*
- * Two ways to the same ranges, both with the lock held: the query is valid, with @start and @end
- * rounded. @next is set also on an error, to where that came.
+ * By the one or the other way, with the lock held: the query is valid, with @start and @end
+ * rounded.
+ * @next is set also on an error, to where that came.
  */
+int process_scan(struct ww_process *p, struct ww_process_query *q, struct process_result *to);
 int process_scan_ioctl(struct ww_process *p, struct ww_process_query *q, struct process_result *to);
 int process_scan_pagemap(struct ww_process *p, struct ww_process_query *q,
 			 struct process_result *to);
+/* Whether all that is mapped there is watched: 0, -EPERM if not, or an error. */
+int process_check_watched(const struct ww_process *p, uint64_t start, uint64_t end);
 
 #endif

@@ -40,7 +40,7 @@ static int step(struct ww_process *p, const struct ww_process_query *q, struct p
 		const struct wwk_page_region *v = &p->regions[i];
 
 		if (v->start < *start || v->end <= v->start || v->end > q->end ||
-		    process_put(p, to, v->start, v->end, v->categories) != v->end)
+		    process_put(to, v->start, v->end, v->categories) != v->end)
 			return -EIO;
 		*start = v->end;
 	}
@@ -57,7 +57,7 @@ static int step(struct ww_process *p, const struct ww_process_query *q, struct p
  * reset what comes before the mapping that it fails for. This one is for watched mappings that are
  * not watched: it looks at each mapping and no page.
  */
-static int check_watched(const struct ww_process *p, uint64_t start, uint64_t end)
+int process_check_watched(const struct ww_process *p, uint64_t start, uint64_t end)
 {
 	struct wwk_pm_scan_arg arg = {
 		.size = sizeof(arg),
@@ -95,7 +95,7 @@ int process_scan_ioctl(struct ww_process *p, struct ww_process_query *q, struct 
 
 	q->next = q->start;
 	if (q->flags & WW_SCAN_WATCHED_ONLY)
-		r = check_watched(p, q->start, q->end);
+		r = process_check_watched(p, q->start, q->end);
 	if (r == 0 && q->flags & WW_SCAN_RESET)
 		r = check_kinds(p, q->start, q->end);
 	while (r == 0 && q->next < q->end && to->pages_left && to->count < to->room)

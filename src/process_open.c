@@ -48,6 +48,13 @@ static int number_of(const struct ww_process *p, int *number)
 	return *number > 0 ? 0 : -ESRCH;
 }
 
+bool process_is_ours(const struct ww_process *p)
+{
+	int number;
+
+	return p->own == getpid() || number_of(p, &number) < 0 || number == getpid();
+}
+
 int process_file(const struct ww_process *p, struct sys_file *file, const char *name, int flags)
 {
 	int number, again, r;
@@ -273,6 +280,8 @@ void ww_process_close(struct ww_process *p)
 	maps_close(&p->maps);
 	sys_close(&p->pagemap);
 	sys_close(&p->pidfd);
+	kept_free(&p->kept);
+	kept_free(&p->kept_empty);
 	pthread_mutex_destroy(&p->lock);
 	sys_munmap(p, memory_size());
 }

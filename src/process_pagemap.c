@@ -65,7 +65,7 @@ static bool take(struct ww_process *p, struct ww_process_query *q, struct proces
 		stop = start + ((uint64_t)next << p->page_shift);
 		if (!matches(q, c))
 			continue;
-		q->next = process_put(p, to, from, stop, c & q->returned);
+		q->next = process_put(to, from, stop, c & q->returned);
 		if (q->next != stop || !to->pages_left)
 			return false;
 	}

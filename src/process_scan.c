@@ -6,28 +6,33 @@
 #define ALL_CATEGORIES ((uint64_t)(WW_PAGE_GUARD << 1) - 1)
 #define ALL_FLAGS ((uint64_t)(WW_SCAN_RESET | WW_SCAN_WATCHED_ONLY))
 
-uint64_t process_put(const struct ww_process *p, struct process_result *to, uint64_t start,
-		     uint64_t end, uint64_t categories)
+uint64_t process_put(struct process_result *to, uint64_t start, uint64_t end, uint64_t categories)
 {
-	struct ww_page_range *last = to->count ? &to->ranges[to->count - 1] : NULL;
-	bool joins = last && last->end == start && last->categories == categories;
-	uint64_t pages = (end - start) >> p->page_shift;
+	uint64_t pages = (end - start) >> to->page_shift;
 
-	if (!joins && to->count == to->room)
-		return start;
 	if (pages > to->pages_left) {
 		pages = to->pages_left;
-		end = start + (pages << p->page_shift);
+		end = start + (pages << to->page_shift);
 	}
-	if (!pages)
+	if (!pages || !to->put(to, start, end, categories))
 		return start;
-	to->pages_left -= pages;
+	if (to->pages_left != UINT64_MAX)
+		to->pages_left -= pages;
 	to->pages += pages;
-	if (joins)
-		last->end = end;
-	else
-		to->ranges[to->count++] = (struct ww_page_range){start, end, categories};
 	return end;
+}
+
+static bool put_range(struct process_result *to, uint64_t start, uint64_t end, uint64_t categories)
+{
+	struct ww_page_range *last = to->count ? &to->ranges[to->count - 1] : NULL;
+
+	if (last && last->end == start && last->categories == categories)
+		last->end = end;
+	else if (to->count < to->room)
+		to->ranges[to->count++] = (struct ww_page_range){start, end, categories};
+	else
+		return false;
+	return true;
 }
 
 static bool is_zero(const unsigned char *p, size_t size)
@@ -54,14 +59,11 @@ static int check(const struct ww_process *p, struct ww_process_query *q)
 	return q->refused ? -ENOTSUP : 0;
 }
 
-static int scan(struct ww_process *p, struct ww_process_query *q, struct process_result *to)
+int process_scan(struct ww_process *p, struct ww_process_query *q, struct process_result *to)
 {
-	int r;
-
-	pthread_mutex_lock(&p->lock);
-	r = p->has_scan ? process_scan_ioctl(p, q, to) : process_scan_pagemap(p, q, to);
+	int r = p->has_scan ? process_scan_ioctl(p, q, to) : process_scan_pagemap(p, q, to);
 	/* The memory of a process that is gone looks empty to some kernels. */
-	if (r < 0 || !p->has_scan || !to->count) {
+	if (r < 0 || !p->has_scan || !to->pages) {
 		int gone = process_gone(p);
 
 		r = gone < 0 ? gone : r;
@@ -71,7 +73,6 @@ static int scan(struct ww_process *p, struct ww_process_query *q, struct process
 			q->next = q->start;
 		}
 	}
-	pthread_mutex_unlock(&p->lock);
 	return r;
 }
 
@@ -87,11 +88,19 @@ int ww_process_scan(struct ww_process *p, struct ww_process_query *query,
 		return -EINVAL;
 	q = *query;
 	q.next = q.start;
-	to = (struct process_result){.ranges = ranges, .room = *count};
-	to.pages_left = q.max_pages ? q.max_pages : UINT64_MAX;
+	to = (struct process_result){
+		.put = put_range,
+		.room = *count,
+		.pages_left = q.max_pages ? q.max_pages : UINT64_MAX,
+		.page_shift = p->page_shift,
+		.ranges = ranges,
+	};
 	r = check(p, &q);
-	if (r == 0)
-		r = scan(p, &q, &to);
+	if (r == 0) {
+		pthread_mutex_lock(&p->lock);
+		r = process_scan(p, &q, &to);
+		pthread_mutex_unlock(&p->lock);
+	}
 	query->end = q.end;
 	query->next = q.next;
 	query->pages = to.pages;

@@ -42,19 +42,19 @@ PATH=$PATH:/usr/sbin:/sbin
 # two emulated ones.
 core=backends,conformance,oracle,stress
 every=$core,demo,winapi,badinput,pitfalls,fuzz
-plain=unit+,support+,abi+,kernel+,pitfalls+
+plain=unit+,support+,abi+,kernel+,pitfalls+,process+
 read -r -d '' table <<EOF
 # kernels     thp           user  uffd     memory  cpus  ops    backend            suites
 6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain
-6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core
+6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,process+
 6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,kernel+
 6.12          always        root  allowed  roomy   1     2000   uffd-thread        $every
 6.12          never         root  allowed  roomy   1     2000   uffd-thread        $core
 6.12          always        user  allowed  roomy   2     2000   uffd-sigbus        $core
 6.12          never         user  allowed  roomy   2     2000   uffd-sigbus        $every
-6.1           always        root  allowed  roomy   1     2000   auto=uffd-thread   $every
+6.1           always        root  allowed  roomy   1     2000   auto=uffd-thread   $every,process+
 6.1           never         root  allowed  roomy   1     2000   auto=uffd-thread   $core
-6.1           always        user  allowed  roomy   2     2000   auto=uffd-sigbus   $core
+6.1           always        user  allowed  roomy   2     2000   auto=uffd-sigbus   $core,process+
 6.1           never         user  allowed  roomy   2     2000   auto=uffd-sigbus   $every
 all           always        root  denied   roomy   2     2000   auto=mprotect      backends,demo
 6.1,6.12      always        user  denied   roomy   2     2000   auto=mprotect      $core
@@ -62,6 +62,8 @@ all           always        root  denied   roomy   2     2000   auto=mprotect   
 6.1,6.12      always        user  allowed  roomy   2     2000   soft-dirty         $core
 6.1,6.12      never         user  allowed  roomy   2     2000   soft-dirty         $core,winapi,badinput,pitfalls,fuzz
 own           always        user  allowed  roomy   2     3000   soft-dirty         backends
+6.12          always        root  allowed  calm    2     3000   auto=pagemap-scan  process+
+6.1           always        root  allowed  calm    2     3000   auto=uffd-thread   process+
 6.12          always        user  allowed  swap    2     3000   auto=pagemap-scan  $core
 6.1,6.12      always        root  allowed  swap    1     1000   uffd-thread        $core
 6.1,6.12      always        user  allowed  swap    2     1000   uffd-sigbus        $core

@@ -6,7 +6,8 @@
  * DOC: process.h - what are the pages of a process, its own or another?
  *
  * The whole of the kernel's PAGEMAP_SCAN: ww_process_scan() lists the pages of a process that are
- * of the wanted categories, and can reset what it lists.
+ * of the wanted categories, and can reset what it lists. ww_process_memwatch() is the short form of
+ * it for pages that were written, and can do with soft-dirty bits.
  *
  * Where the kernel has no PAGEMAP_SCAN (before Linux 6.7, and 6.7.0 to 6.8.9, whose scans lose
  * writes) the same ranges come from reading /proc/PID/pagemap, as far as that tells the categories,
@@ -240,6 +241,75 @@ WW_PUBLIC uint64_t ww_process_categories(struct ww_process *p);
  */
 WW_PUBLIC int ww_process_scan(struct ww_process *p, struct ww_process_query *query,
 			      struct ww_page_range *ranges, size_t *count);
+
+/**
+ * enum ww_memwatch_flags - for ww_process_memwatch(): one of the first two, or both
+ * @WW_MEMWATCH_GET:        report written pages
+ * @WW_MEMWATCH_CLEAR:      they count as not written from now on; with %WW_MEMWATCH_GET, those that
+ *                          are reported, without it, all in the range
+ * @WW_MEMWATCH_PAGES_ONLY: neither report nor clear empty pages, which count as written because
+ *                          their mapping is new, or was joined with a new one, or they were dropped
+ */
+enum ww_memwatch_flags {
+	WW_MEMWATCH_GET = 1 << 0,
+	WW_MEMWATCH_CLEAR = 1 << 1,
+	WW_MEMWATCH_PAGES_ONLY = 1 << 2
+};
+
+/**
+ * enum ww_memwatch_limits - what could not be done as it should be
+ * @WW_MEMWATCH_NEW_MAPPINGS: pages may be reported that nobody wrote, of mappings that are new or
+ *                            were joined with new ones since the last clear
+ * @WW_MEMWATCH_PROCESS_WIDE: the soft-dirty bits of the whole process were cleared. Here nothing is
+ *                            lost by that: what was not reported is kept in @p, for this and later
+ *                            calls, also if it is unmapped meanwhile. Others that use the bits of
+ *                            this process have lost them.
+ * @WW_MEMWATCH_NOT_ATOMIC:   what the process wrote during the call may be lost, unless it was
+ *                            stopped
+ */
+enum ww_memwatch_limits {
+	WW_MEMWATCH_NEW_MAPPINGS = 1 << 0,
+	WW_MEMWATCH_PROCESS_WIDE = 1 << 1,
+	WW_MEMWATCH_NOT_ATOMIC = 1 << 2
+};
+
+/**
+ * ww_process_memwatch() - get, clear, or get and clear the written pages of a range
+ * @p:       the process
+ * @start:   start of the range, page aligned
+ * @len:     its length in bytes, rounded up to whole pages, not 0
+ * @flags:   bits of enum ww_memwatch_flags
+ * @vec:     [out] for each written page its number, counted from @start; ascending. NULL without
+ *           %WW_MEMWATCH_GET
+ * @vec_len: room in @vec, in pages; 0 without %WW_MEMWATCH_GET
+ * @limits:  [out] bits of enum ww_memwatch_limits, 0 if all was done as it should be; NULL: fail
+ *           with -ENOTSUP rather than clear with limits
+ *
+ * A full @vec ends the call: the rest of the range is neither reported nor cleared. Ask again for
+ * the rest without %WW_MEMWATCH_CLEAR, for the same range with it.
+ *
+ * If all that is mapped in the range is watched (%WW_PAGE_WATCHED), this is %WW_PAGE_WRITTEN, and
+ * get and clear are one step that is atomic for each page. Otherwise it is %WW_PAGE_SOFT_DIRTY,
+ * where the kernel has that, with limits; what was dropped is not told by that. Guard pages are not
+ * reported where the kernel tells them.
+ *
+ * Return: how many pages were reported, or
+ *   -EINVAL   a null @p, unknown flags, neither %WW_MEMWATCH_GET nor %WW_MEMWATCH_CLEAR, @start not
+ *             page aligned, @len is 0, the range wraps or leaves the addresses a process can have,
+ *             @vec is NULL or @vec_len 0 with %WW_MEMWATCH_GET, or not without
+ *   -ENOTSUP  something in the range is not watched and the kernel has no soft-dirty bits, or
+ *             @limits is NULL; or the range to be cleared has huge pages of hugetlbfs
+ *   -EBUSY    the calling process has contexts with the backend soft-dirty, and the soft-dirty bits
+ *             that were to be cleared are its own
+ *   -EACCES   the soft-dirty bits of the process may not be cleared
+ *   -ESRCH, -ESTALE, -ENOMEM, -EIO, -EBADF, -EMFILE, -ENFILE  as ww_process_scan() and
+ *             ww_process_open()
+ * On an error nothing was reported; what may have been cleared is reported by a later call.
+ * Since: 0.1
+ */
+WW_PUBLIC ssize_t ww_process_memwatch(struct ww_process *p, uint64_t start, uint64_t len,
+				      unsigned flags, uint64_t *vec, size_t vec_len,
+				      unsigned *limits);
 
 #ifdef __cplusplus
 }

@@ -48,6 +48,7 @@ Test(symbols, the_interface_to_processes_links_and_runs)
 	cr_assert_eq(ww_process_open(&p, 0, 0), 0);
 	cr_assert(ww_process_categories(p) & WW_PAGE_PRESENT);
 	cr_assert(ww_process_scan(p, &query, &range, &count) == 0 && count == 1);
+	cr_assert_eq(ww_process_memwatch(p, 1, 1, WW_MEMWATCH_CLEAR, NULL, 0, NULL), -EINVAL);
 	ww_process_close(p);
 }
 

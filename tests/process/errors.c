@@ -148,6 +148,33 @@ Test(errors, answers_that_cannot_be)
 	}
 }
 
+/* It reports nothing then, and all that may have been cleared later. */
+Test(errors, a_failing_memwatch_loses_nothing)
+{
+	static uint64_t vec[PAGES];
+	const uint64_t start = (uintptr_t)memory, len = PAGES * page;
+	const unsigned get = WW_MEMWATCH_GET, both = get | WW_MEMWATCH_CLEAR;
+
+	/* Before the scan another one looks whether all is watched. */
+	for (int nth = 2; nth <= 3; nth++) {
+		for (size_t n = 0; n < PAGES; n += 2)
+			memory[n * page]++;
+		seam.fail_scan = nth;
+		seam.fail_with = ENOMEM;
+		cr_assert_eq(ww_process_memwatch(p, start, len, both, vec, PAGES, NULL), -ENOMEM);
+		cr_assert_eq(ww_process_memwatch(p, start, len, get, vec, PAGES, NULL), PAGES,
+			     "in doubt, all of it");
+		cr_assert_eq(ww_process_memwatch(p, start, len, both, vec, 10, NULL), 10);
+		memory[0]++;
+		/* It fails again, while something is kept. */
+		seam.fail_scan = 2;
+		cr_assert_eq(ww_process_memwatch(p, start, len, both, vec, PAGES, NULL), -ENOMEM);
+		cr_assert_eq(ww_process_memwatch(p, start, len, both, vec, PAGES, NULL), PAGES);
+		cr_assert_eq(vec[0], 0);
+		cr_assert_eq(ww_process_memwatch(p, start, len, both, vec, PAGES, NULL), 0);
+	}
+}
+
 /* These lose writes in scans that reset, and misread what is swapped in those that do not. */
 Test(errors, kernels_whose_scans_lose_writes_are_read)
 {

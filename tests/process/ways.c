@@ -16,6 +16,9 @@
  * that, and what is left of the test is that a result in pieces is the result at once.
  */
 
+/* How many pages of each category the questions were about. */
+static uint64_t seen[64];
+
 static struct layout layout;
 static struct rng rng;
 
@@ -132,6 +135,11 @@ static void compare(struct ww_process *const ways[2], uint64_t categories)
 	collect(ways[1], q, LAYOUT_PAGES, &other);
 	cr_assert_eq(other.calls, 1, "with room for all");
 	expect_same(&q, &whole, &other);
+	for (size_t i = 0; i < whole.count; i++)
+		for (int bit = 0; bit < 64; bit++)
+			if (whole.ranges[i].categories >> bit & 1)
+				seen[bit] += (whole.ranges[i].end - whole.ranges[i].start) /
+					     page_bytes();
 	for (int way = 0; way < 2; way++) {
 		size_t room = rng_below(&rng, 40) + 1;
 
@@ -169,4 +177,7 @@ Test(ways, give_the_same_ranges, .timeout = 100)
 	}
 	for (size_t i = 0; i < layout_kind_count; i++)
 		fprintf(stderr, "%s: %zu times\n", layout_kind(i), layout_made[i]);
+	for (int bit = 0; bit < 64; bit++)
+		if (seen[bit])
+			fprintf(stderr, "category %#lx: %lu pages\n", 1ul << bit, seen[bit]);
 }
