@@ -121,5 +121,28 @@ mutant 'handlers pass nothing on' src/faults.c 's/^\t\tpass_on(number, info, con
 mutant 'handlers stay behind' src/faults.c 's/if (h->users \&\& --h->users == 0 \&\&/if (0 \&\&/' pitfalls-handlers@mprotect
 mutant 'handlers are not put back on top' src/faults.c '/^void faults_keep/,/^}/s/install(w->client.number);/;/' pitfalls-handlers@mprotect
 
+pscan=src/process_scan.c pioctl=src/process_ioctl.c ppagemap=src/process_pagemap.c popen=src/process_open.c
+mutant 'process: resume by walk_end alone' $pioctl 's/else if (arg.walk_end > \*start .*/else *start = before, *start = arg.walk_end; if (0)/' process-errors
+mutant 'process: stop after one vector' $pioctl 's/if ((uint64_t)n < arg.vec_len && to->pages_left)/if (1)/' process-errors
+mutant 'process: believe the kernel' $pioctl 's/if (v->start < \*start || v->end <= v->start || v->end > q->end ||/if (/' process-errors
+mutant 'process: reset, then check' $pioctl 's/r = process_check_watched(p, q->start, q->end);/r = 0;/' process-scan
+mutant 'process: hugetlb is reset' $pioctl 's/if (m.kind == MAPPING_HUGETLB)/if (0)/' process-scan
+mutant 'process: ignore the limit of pages' $pscan 's/if (pages > to->pages_left) {/if (0) {/' process-ways process-scan
+mutant 'process: ranges of one kind are not joined' $pscan 's/if (last && last->end == start && .*/if (0)/' process-ways process-scan
+mutant 'process: a gone process looks empty' $pscan 's/if (r < 0 || !p->has_scan || !to->pages) {/if (0) {/' process-open
+mutant 'process: user space has no end' $popen 's/p->limit = low << p->page_shift;/p->limit = UINT64_MAX << p->page_shift;/' process-query
+mutant 'process: the number is enough' $popen 's/return \*number > 0 ? 0 : -ESRCH;/return 0;/' process-open
+mutant 'process: a zombie is no zombie' $popen "s/return state == 'Z' || .*/return 0;/" process-open
+mutant 'process: protected counts as written' $ppagemap 's/if (!(word & PM_UFFD_WP))/if (1)/' process-ways process-scan
+mutant 'process: huge zero pages are a file' $ppagemap 's/ ? PM_FILE : 0;/ ? 0 : 0;/' process-ways
+mutant 'process: the last piece is dropped' $ppagemap 's/end = m->end - start > most ? .*/end = m->end - start > 64 * p->page_size ? start + 64 * p->page_size : m->end; if (end == m->end \&\& start > m->start) break;/' process-ways
+mutant 'process: categories nobody tried' src/process_probe.c 's/p->categories &= ~(uint64_t)WW_PAGE_SOFT_DIRTY |/p->categories \&= ~(uint64_t)0 |/' process-query
+mutant 'memwatch: a failure is forgotten' src/process_memwatch.c 's/if (may_have_reset(&q, r))/if (0)/' process-errors
+mutant 'memwatch: what is not reported is forgotten' src/process_memwatch.c 's/kept_remove(&p->kept, w->start, upto);/kept_remove(\&p->kept, w->start, w->end);/' process-errors
+mutant 'memwatch: nothing is kept' src/process_memwatch.c 's/^\t\tkeep(w);/\t\t;/' process-errors
+mutant 'memwatch: guard pages are reported' src/process_memwatch.c 's/\.excluded = w->p->categories & WW_PAGE_GUARD,/.excluded = 0,/' process-memwatch
+mutant 'memwatch: empty pages are always reported' src/process_memwatch.c 's/\.any_of = w->flags & WW_MEMWATCH_PAGES_ONLY ? HELD : 0,/.any_of = 0,/' process-memwatch
+mutant 'kept: removes too much' src/kept.c 's/if (last < k->count && k->ranges\[last\].start < end) {/if (0) {/' kept
+
 echo "$killed killed, $survived survived"
 [ $survived -eq 0 ]

@@ -86,11 +86,17 @@ Test(errors, a_stale_place_neither_loses_nor_repeats_pages)
 	size_t count = PAGES;
 
 	seam.scan_done = too_low;
-	cr_assert_eq(ww_process_scan(p, &q, ranges, &count), 0);
-	cr_assert_eq(count, PAGES / 2);
-	expect_every_second(0, count);
-	cr_assert_gt(seam.scans, 2);
-	cr_assert_eq(q.next, q.end);
+	for (int reset = 0; reset < 2; reset++) {
+		q = of_memory();
+		q.flags = reset ? WW_SCAN_RESET : 0;
+		count = PAGES;
+		seam.scans = 0;
+		cr_assert_eq(ww_process_scan(p, &q, ranges, &count), 0);
+		cr_assert_eq(count, PAGES / 2);
+		expect_every_second(0, count);
+		cr_assert(seam.scans > 2 && seam.scans < 5);
+		cr_assert_eq(q.next, q.end);
+	}
 }
 
 /* The third call fails, after it reset: all that is behind what was listed counts as listed. */
@@ -165,6 +171,8 @@ Test(errors, a_failing_memwatch_loses_nothing)
 		cr_assert_eq(ww_process_memwatch(p, start, len, get, vec, PAGES, NULL), PAGES,
 			     "in doubt, all of it");
 		cr_assert_eq(ww_process_memwatch(p, start, len, both, vec, 10, NULL), 10);
+		cr_assert_eq(ww_process_memwatch(p, start, len, get, vec, PAGES, NULL), PAGES - 10);
+		cr_assert_eq(vec[0], 10);
 		memory[0]++;
 		/* It fails again, while something is kept. */
 		seam.fail_scan = 2;

@@ -110,6 +110,52 @@ Test(open, no_such_process)
 	close(fd);
 }
 
+/* A child with this number; -1 if it cannot be had. */
+static pid_t child_numbered(pid_t wanted)
+{
+	char text[16];
+	int length = snprintf(text, sizeof(text), "%d", wanted - 1);
+
+	for (int tries = 0; tries < 100; tries++) {
+		int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
+		bool set = fd >= 0 && write(fd, text, (size_t)length) == length;
+		pid_t pid;
+
+		close(fd);
+		if (!set)
+			return -1;
+		pid = child_start(NULL, NULL);
+		if (pid == wanted)
+			return pid;
+		child_end(pid);
+	}
+	return -1;
+}
+
+Test(open, a_number_that_went_to_another_process)
+{
+	struct ww_process *ways[2];
+	pid_t pid = child_start(NULL, NULL);
+	int fd = pidfd_of(pid), results[2], by_descriptor;
+
+	for (unsigned flags = 0; flags <= WW_PROCESS_READ_PAGEMAP; flags++)
+		cr_assert_eq(ww_process_open(&ways[flags], pid, flags), 0);
+	child_end(pid);
+	pid = child_numbered(pid);
+	for (int i = 0; i < 2; i++) {
+		results[i] = look(ways[i]);
+		ww_process_close(ways[i]);
+	}
+	by_descriptor = try_pidfd(fd);
+	close(fd);
+	if (pid < 0)
+		cr_skip_test("a process cannot be given a number that was in use");
+	cr_assert_eq(try(pid), 0);
+	child_end(pid);
+	cr_assert(results[0] == -ESRCH && results[1] == -ESRCH);
+	cr_assert_eq(by_descriptor, -ESRCH);
+}
+
 Test(open, a_zombie)
 {
 	pid_t pid = child_start(NULL, NULL);
