@@ -100,6 +100,7 @@ void rows_shapes(struct bench *b);
 void rows_fresh(struct bench *b);
 void rows_single(struct bench *b);
 void rows_many(struct bench *b);
+void rows_process(struct bench *b);
 void rows_backends(struct bench *b);
 
 #endif

@@ -98,6 +98,7 @@ int main(int argc, char **argv)
 		rows_fresh(&b);
 		rows_single(&b);
 		rows_many(&b);
+		rows_process(&b);
 	}
 	rows_backends(&b);
 	table_close(&b);
