@@ -48,6 +48,8 @@ struct ww_process {
 	uint64_t *words;
 	struct kept kept;
 	struct kept kept_empty;
+	struct tracking *tracking; /* NULL: not attached */
+	struct ww_attachment attachment;
 };
 
 /* Whether its memory is this process's. When it cannot be known, it is. */
@@ -81,6 +83,9 @@ struct process_result {
 	struct kept_merge *list;
 };
 
+/* As many pages as there are, in so many ranges at most. */
+struct process_result process_into(const struct ww_process *p, struct ww_page_range *ranges,
+				   size_t room);
 /* Takes in what is wanted and there is room for; returns where that ends. */
 uint64_t process_put(struct process_result *to, uint64_t start, uint64_t end, uint64_t categories);
 
@@ -93,7 +98,14 @@ int process_scan(struct ww_process *p, struct ww_process_query *q, struct proces
 int process_scan_ioctl(struct ww_process *p, struct ww_process_query *q, struct process_result *to);
 int process_scan_pagemap(struct ww_process *p, struct ww_process_query *q,
 			 struct process_result *to);
-/* Whether all that is mapped there is watched: 0, -EPERM if not, or an error. */
+/* Its number now: -ESRCH if it has none any more, -EINVAL for what is no process. */
+int process_number(const struct ww_process *p, int *number);
+/* The beginning of /proc/PID/NAME, as far as one read gives it. */
+int process_text(const struct ww_process *p, const char *name, char *text, size_t size);
+/* process_scan_ioctl() of what holds no huge pages of hugetlbfs, all of which may be looked at. */
+int process_scan_unchecked(struct ww_process *p, struct ww_process_query *q,
+			   struct process_result *to);
+/* 0 if all that is mapped there is registered with a userfaultfd as attaching does it, or -EPERM. */
 int process_check_watched(const struct ww_process *p, uint64_t start, uint64_t end);
 
 #endif

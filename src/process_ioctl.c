@@ -89,6 +89,17 @@ static int check_kinds(struct ww_process *p, uint64_t start, uint64_t end)
 	return r == -ENOENT ? 0 : r == -ENOMEM || r == -ESRCH ? r : -EIO;
 }
 
+int process_scan_unchecked(struct ww_process *p, struct ww_process_query *q,
+			   struct process_result *to)
+{
+	int r = 0;
+
+	q->next = q->start;
+	while (r == 0 && q->next < q->end && to->pages_left && to->count < to->room)
+		r = step(p, q, to, &q->next);
+	return r;
+}
+
 int process_scan_ioctl(struct ww_process *p, struct ww_process_query *q, struct process_result *to)
 {
 	int r = 0;
@@ -98,7 +109,5 @@ int process_scan_ioctl(struct ww_process *p, struct ww_process_query *q, struct 
 		r = process_check_watched(p, q->start, q->end);
 	if (r == 0 && q->flags & WW_SCAN_RESET)
 		r = check_kinds(p, q->start, q->end);
-	while (r == 0 && q->next < q->end && to->pages_left && to->count < to->room)
-		r = step(p, q, to, &q->next);
-	return r;
+	return r < 0 ? r : process_scan_unchecked(p, q, to);
 }

@@ -8,6 +8,7 @@
 
 #include "pagemap.h"
 #include "process.h"
+#include "process_track.h"
 
 /* Bits of a task's flags in /proc/PID/stat. */
 #define TASK_EXITING 0x4u
@@ -32,7 +33,7 @@ static int read_text(const char *path, char *text, size_t size)
 }
 
 /* What number it has in /proc: -ESRCH if none any more, -EINVAL for what is no pidfd. */
-static int number_of(const struct ww_process *p, int *number)
+int process_number(const struct ww_process *p, int *number)
 {
 	char path[64], text[1024];
 	const char *line;
@@ -52,7 +53,7 @@ bool process_is_ours(const struct ww_process *p)
 {
 	int number;
 
-	return p->own == getpid() || number_of(p, &number) < 0 || number == getpid();
+	return p->own == getpid() || process_number(p, &number) < 0 || number == getpid();
 }
 
 int process_file(const struct ww_process *p, struct sys_file *file, const char *name, int flags)
@@ -66,17 +67,33 @@ int process_file(const struct ww_process *p, struct sys_file *file, const char *
 		snprintf(path, sizeof(path), "/proc/thread-self/%s", name);
 		return sys_open(file, path, flags);
 	}
-	r = number_of(p, &number);
+	r = process_number(p, &number);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "/proc/%d/%s", number, name);
 	r = sys_open(file, path, flags);
 	/* The number was not another's meanwhile if it is still this process's. */
-	if (number_of(p, &again) < 0 || again != number) {
+	if (process_number(p, &again) < 0 || again != number) {
 		sys_close(file);
 		return -ESRCH;
 	}
 	return r;
+}
+
+int process_text(const struct ww_process *p, const char *name, char *text, size_t size)
+{
+	struct sys_file file;
+	ssize_t n;
+	int r = process_file(p, &file, name, O_RDONLY);
+
+	if (r < 0)
+		return r;
+	n = sys_read(file.fd, text, size - 1);
+	sys_close(&file);
+	if (n < 0)
+		return (int)n;
+	text[n] = '\0';
+	return 0;
 }
 
 static int file_error(int r)
@@ -269,7 +286,7 @@ int ww_process_open_pidfd(struct ww_process **out, int pidfd, unsigned flags)
 		return r;
 	r = sys_dup(&p->pidfd, pidfd);
 	if (r == 0)
-		r = number_of(p, &number);
+		r = process_number(p, &number);
 	return finish(out, p, r, flags);
 }
 
@@ -277,6 +294,7 @@ void ww_process_close(struct ww_process *p)
 {
 	if (!p)
 		return;
+	process_untrack(p);
 	maps_close(&p->maps);
 	sys_close(&p->pagemap);
 	sys_close(&p->pidfd);

@@ -35,6 +35,18 @@ static bool put_range(struct process_result *to, uint64_t start, uint64_t end, u
 	return true;
 }
 
+struct process_result process_into(const struct ww_process *p, struct ww_page_range *ranges,
+				   size_t room)
+{
+	return (struct process_result){
+		.put = put_range,
+		.room = room,
+		.pages_left = UINT64_MAX,
+		.page_shift = p->page_shift,
+		.ranges = ranges,
+	};
+}
+
 static bool is_zero(const unsigned char *p, size_t size)
 {
 	while (size && *p == 0)
@@ -88,13 +100,9 @@ int ww_process_scan(struct ww_process *p, struct ww_process_query *query,
 		return -EINVAL;
 	q = *query;
 	q.next = q.start;
-	to = (struct process_result){
-		.put = put_range,
-		.room = *count,
-		.pages_left = q.max_pages ? q.max_pages : UINT64_MAX,
-		.page_shift = p->page_shift,
-		.ranges = ranges,
-	};
+	to = process_into(p, ranges, *count);
+	if (q.max_pages)
+		to.pages_left = q.max_pages;
 	r = check(p, &q);
 	if (r == 0) {
 		pthread_mutex_lock(&p->lock);

@@ -311,6 +311,154 @@ WW_PUBLIC ssize_t ww_process_memwatch(struct ww_process *p, uint64_t start, uint
 				      unsigned flags, uint64_t *vec, size_t vec_len,
 				      unsigned *limits);
 
+/**
+ * struct ww_attachment - what ww_process_attachment() tells
+ * @size:            in: sizeof(struct ww_attachment); out: how much of it was filled
+ * @reason:          why ww_process_attach() failed last, a sentence without full stop that is a
+ *                   constant; NULL: there is nothing to add to the error
+ * @attached:        1 while it is attached
+ * @self_healing:    1 if nothing but a descriptor could have stayed behind in the process, had
+ *                   this one been killed while it attached; 0 if there was no place for what that
+ *                   takes
+ * @stopped_ns:      for how long a thread was stopped, in nanoseconds; 0: none was
+ * @watched:         mappings that are watched
+ * @watched_bytes:   their size
+ * @skipped:         writable mappings that are not watched
+ * @skipped_bytes:   their size
+ * @skipped_hugetlb: of these, with huge pages of hugetlbfs
+ * @skipped_busy:    that belong to another userfaultfd, of the process itself or another watcher's
+ * @skipped_sealed:  shared ones of a file that may not be written, or was opened for reading
+ * @skipped_special: of devices and the kernel, or of another kind that userfaultfd does not have
+ */
+struct ww_attachment {
+	size_t size;
+	const char *reason;
+	uint64_t attached;
+	uint64_t self_healing;
+	uint64_t stopped_ns;
+	uint64_t watched;
+	uint64_t watched_bytes;
+	uint64_t skipped;
+	uint64_t skipped_bytes;
+	uint64_t skipped_hugetlb;
+	uint64_t skipped_busy;
+	uint64_t skipped_sealed;
+	uint64_t skipped_special;
+};
+
+/**
+ * ww_process_attach() - begin to watch a running process, without its help
+ * @p:     the process
+ * @flags: 0
+ *
+ * Stops one thread of the process by ptrace(2), for a fraction of a millisecond, in which that
+ * opens a userfaultfd(2); the descriptor is taken over by pidfd_getfd(2), the process's own is
+ * closed, and the thread goes on with what it did. A system call that it waited in goes on as
+ * well, from the start where it had a timeout; some that would fail with EINTR after such a stop
+ * are called again instead. Then all writable mappings are watched, as by the backend
+ * pagemap-scan; %WW_PAGE_WATCHED is what they are for ww_process_scan(). The calling process
+ * itself (ww_process_open() with 0) is stopped by nothing.
+ *
+ * When the call returns, every page counts as not written that was not written after the call
+ * began. ww_process_get() tells what was written since, ww_process_refresh() finds mappings that
+ * came later. Children that the process forks are not watched. When it calls execve(2), calls
+ * fail with -ESTALE.
+ *
+ * It ends with ww_process_detach() or ww_process_close(), or when the calling process ends, however
+ * that comes about. The process is then as it was before; if the calling process is killed in the
+ * very moment in which the thread is stopped, the thread restores itself (see @self_healing of
+ * struct ww_attachment), but a descriptor, close-on-exec, can stay open in it, and a call that
+ * waited with a timeout begins anew. A child that another thread forks in that moment has the
+ * descriptor, too.
+ *
+ * Threads that are stopped (SIGSTOP) stay so. No other thread of the calling process may wait for
+ * all of its children meanwhile (wait(2)): it would be told of the stops. Starts a thread until
+ * it returns.
+ *
+ * For x86-64, processes of 64 bits.
+ *
+ * Return: 0, or
+ *   -EINVAL    a null pointer, unknown flags
+ *   -EALREADY  it is attached
+ *   -ENOTSUP   the kernel has no PAGEMAP_SCAN or cannot write-protect asynchronously (Linux 6.7);
+ *              or the process may not use userfaultfd(2), is a 32-bit program, or has no
+ *              instruction that calls the system
+ *   -EPERM     ptrace(2) is not permitted, or seccomp is in the way: ww_process_attachment() tells
+ *   -EBUSY     another process traces it, such as a debugger
+ *   -ETIMEDOUT no thread of it stopped in time: they wait for what cannot be interrupted
+ *   -EAGAIN    it was just calling execve(2)
+ *   -ESRCH, -ESTALE  it ended, or called execve(2)
+ *   -ENOMEM    no memory, here or for page tables of the process
+ *   -EMFILE, -ENFILE  no descriptors left, here or in the process, or in the system
+ *   -EBADF     the program closed a descriptor of @p
+ *   -EIO       the kernel answered what it never should
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_process_attach(struct ww_process *p, unsigned flags);
+
+/**
+ * ww_process_attachment() - what came of attaching, and what is watched
+ * @p:    the process
+ * @info: [in,out] set @size first
+ *
+ * Return: 0, or -EINVAL for a null pointer or a wrong size. Since: 0.1
+ */
+WW_PUBLIC int ww_process_attachment(struct ww_process *p, struct ww_attachment *info);
+
+/**
+ * ww_process_refresh() - find mappings that came, and forget those that went
+ * @p: the process, attached
+ *
+ * What is there in a new mapping counts as written. Before that it is not reported by
+ * ww_process_get(); nothing of it is lost by waiting. Costs a look at each mapping.
+ *
+ * Return: 0, or
+ *   -EINVAL   @p is NULL, or not attached
+ *   -ESRCH, -ESTALE, -ENOMEM, -EBADF, -EIO  as ww_process_attach(); calling again goes on
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_process_refresh(struct ww_process *p);
+
+/**
+ * ww_process_get() - which pages were written?
+ * @p:      the process, attached
+ * @start:  [in,out] where to begin, page aligned; out: where to go on, @end when all was seen
+ * @end:    where to end, page aligned; 0: the end of the address space
+ * @flags:  0, or %WW_RESET
+ * @ranges: [out] what was written, ascending; @categories is %WW_PAGE_WATCHED
+ * @count:  [in,out] in: room in @ranges, not 0; out: how many there are
+ *
+ * Written is, of what is watched, what was written since it was last reset and is still there:
+ * pages that were dropped, by madvise(2) or munmap(2), are not reported. Pages that were only
+ * read are reported, once, if that was what put them there. Otherwise as ww_process_scan() with
+ * %WW_SCAN_RESET or without; memory that another userfaultfd watches is left alone.
+ *
+ * Return: 0, or
+ *   -EINVAL   a null pointer, *@count is 0, unknown flags, a range as for ww_process_scan(), or not
+ *             attached
+ *   -ESRCH, -ESTALE, -ENOMEM, -EIO, -EBADF  as ww_process_scan()
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_process_get(struct ww_process *p, uint64_t *start, uint64_t end, unsigned flags,
+			     struct ww_page_range *ranges, size_t *count);
+
+/**
+ * ww_process_detach() - end watching
+ * @p: the process
+ *
+ * Return: 0, or -EINVAL if @p is NULL or not attached. Since: 0.1
+ */
+WW_PUBLIC int ww_process_detach(struct ww_process *p);
+
+/**
+ * ww_process_hint() - what stands in the way of looking at a process, or attaching to it?
+ * @pid: its number
+ *
+ * For ww_process_open() with -EACCES and ww_process_attach() with -EPERM.
+ * Return: a sentence without full stop that is a constant. Since: 0.1
+ */
+WW_PUBLIC const char *ww_process_hint(pid_t pid);
+
 #ifdef __cplusplus
 }
 #endif

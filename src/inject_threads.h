@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WW_INJECT_THREADS_H
+#define WW_INJECT_THREADS_H
+
+/* Which threads of a process could be stopped for a moment. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct ww_process;
+
+/**
+ * struct thread_state - a thread that is neither ended nor waits in a way that nothing interrupts
+ * @confined: by seccomp
+ */
+struct thread_state {
+	pid_t tid;
+	bool confined;
+};
+
+/* The first thread comes first. Returns how many there are, not 0, or an error and *why. */
+int threads_find(struct ww_process *p, pid_t pid, struct thread_state *found, int room,
+		 const char **why);
+/* Whether it is a thread of this process still, which goes by this number. */
+bool threads_belongs(const struct ww_process *p, pid_t pid, pid_t tid);
+
+#endif

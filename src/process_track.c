@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+#include "process_track.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "uapi/userfaultfd.h"
+
+/* What is there and was written. A page that is empty needs no page table to be tracked. */
+#define REQUIRED ((uint64_t)(WW_PAGE_WATCHED | WW_PAGE_WRITTEN))
+#define ANY_OF ((uint64_t)(WW_PAGE_PRESENT | WW_PAGE_SWAPPED))
+
+static int api_error(int r)
+{
+	return r == -EINVAL ? -ENOTSUP : r;
+}
+
+static int enable(const struct sys_file *uffd)
+{
+	struct wwk_uffdio_api api = {
+		.api = WWK_UFFD_API,
+		.features = WWK_UFFD_FEATURE_WP_ASYNC | WWK_UFFD_FEATURE_WP_UNPOPULATED,
+	};
+
+	return api_error((int)sys_ioctl(uffd->fd, WWK_UFFDIO_API, &api));
+}
+
+static int unregister(const struct tracking *t, uint64_t start, uint64_t end)
+{
+	struct wwk_uffdio_range range = {.start = start, .len = end - start};
+
+	return (int)sys_ioctl(t->uffd.fd, WWK_UFFDIO_UNREGISTER, &range);
+}
+
+/* Also says what it is when it is ours already. Hugetlb can clip, and lacks ZEROPAGE. */
+static int register_mapping(const struct tracking *t, const struct mapping *m)
+{
+	struct wwk_uffdio_register reg = {
+		.range = {.start = m->start, .len = m->end - m->start},
+		.mode = WWK_UFFDIO_REGISTER_MODE_WP,
+	};
+	int r;
+
+	if (m->kind == MAPPING_HUGETLB)
+		return -ENOTSUP;
+	r = (int)sys_ioctl(t->uffd.fd, WWK_UFFDIO_REGISTER, &reg);
+	if (r == 0 && !(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_NR))) {
+		unregister(t, m->start, m->end);
+		return -ENOTSUP;
+	}
+	return r;
+}
+
+static int add(struct tracking *t, uint64_t start, uint64_t end, int error)
+{
+	if (t->count == t->room) {
+		size_t room = t->room ? 2 * t->room : 256;
+		struct tracked *list = realloc(t->list, room * sizeof(*list));
+
+		if (!list)
+			return -ENOMEM;
+		t->list = list;
+		t->room = room;
+	}
+	t->list[t->count++] = (struct tracked){start, end, error};
+	return 0;
+}
+
+/* One mapping, or a part of it: q->next is where to go on. */
+static int list(struct ww_process *p, uint64_t start, uint64_t end, bool reset,
+		struct process_result *to, uint64_t *next)
+{
+	struct ww_process_query q = {
+		.start = start,
+		.end = end,
+		.required = REQUIRED,
+		.any_of = ANY_OF,
+		.returned = WW_PAGE_WATCHED,
+		.flags = reset ? WW_SCAN_RESET : 0,
+	};
+	int r = process_scan_unchecked(p, &q, to);
+
+	*next = q.next;
+	return r;
+}
+
+static int forget_written(struct ww_process *p, const struct mapping *m)
+{
+	uint64_t pos = m->start;
+	int r = 0;
+
+	while (r == 0 && pos < m->end) {
+		struct ww_page_range ranges[64];
+		struct process_result to = process_into(p, ranges, 64);
+
+		r = list(p, pos, m->end, true, &to, &pos);
+	}
+	return r;
+}
+
+int process_track_get(struct ww_process *p, uint64_t *start, uint64_t end, bool reset,
+		      struct process_result *to)
+{
+	const struct tracking *t = p->tracking;
+
+	for (size_t i = 0; i < t->count; i++) {
+		const struct tracked *m = &t->list[i];
+		uint64_t from = m->start > *start ? m->start : *start;
+		uint64_t stop = m->end < end ? m->end : end;
+		int r;
+
+		if (m->error || from >= stop)
+			continue;
+		if (to->count == to->room)
+			return 0;
+		r = list(p, from, stop, reset, to, start);
+		if (r < 0 || *start < stop)
+			return r;
+	}
+	*start = end;
+	return 0;
+}
+
+/* Where the mapping was known: a cursor over the old list, which ascends like the mappings. */
+struct known {
+	const struct tracked *at, *end;
+};
+
+static const struct tracked *find_known(struct known *known, const struct mapping *m)
+{
+	while (known->at < known->end && known->at->end <= m->start)
+		known->at++;
+	return known->at < known->end && known->at->start < m->end ? known->at : NULL;
+}
+
+/* Whether any part of the mapping was registered; joined mappings have more than one. */
+static bool was_registered(const struct known *known, const struct mapping *m)
+{
+	for (const struct tracked *k = known->at; k < known->end && k->start < m->end; k++)
+		if (!k->error)
+			return true;
+	return false;
+}
+
+static int take_mapping(struct ww_process *p, struct tracking *t, struct known *known,
+			const struct mapping *m, bool written)
+{
+	const struct tracked *old = find_known(known, m);
+	bool writable = m->prot & PROT_WRITE;
+	int r;
+
+	/* Read-only by now, it may hold pages that were written before. */
+	if (old && was_registered(known, m)) {
+		r = process_check_watched(p, m->start, m->end);
+		if (r != -EPERM)
+			return r < 0 ? r : add(t, m->start, m->end, 0);
+	}
+	if (!writable)
+		return 0;
+	r = register_mapping(t, m);
+	if (r == -ENOMEM || r == -ESRCH)
+		return r;
+	if (r == 0 && !written)
+		r = forget_written(p, m);
+	/* Tried again by each refresh: another mapping may have taken its place. */
+	return add(t, m->start, m->end, r);
+}
+
+static void count(const struct tracking *t, struct ww_attachment *i)
+{
+	i->watched = i->watched_bytes = i->skipped = i->skipped_bytes = 0;
+	i->skipped_hugetlb = i->skipped_busy = i->skipped_sealed = i->skipped_special = 0;
+	for (size_t n = 0; n < t->count; n++) {
+		const struct tracked *m = &t->list[n];
+
+		if (!m->error) {
+			i->watched++;
+			i->watched_bytes += m->end - m->start;
+			continue;
+		}
+		i->skipped++;
+		i->skipped_bytes += m->end - m->start;
+		if (m->error == -ENOTSUP)
+			i->skipped_hugetlb++;
+		else if (m->error == -EBUSY)
+			i->skipped_busy++;
+		else if (m->error == -EPERM)
+			i->skipped_sealed++;
+		else
+			i->skipped_special++;
+	}
+}
+
+int process_track_refresh(struct ww_process *p, bool written)
+{
+	struct tracking *t = p->tracking;
+	struct tracked *old = t->list;
+	struct known known = {old, old + t->count};
+	const size_t old_count = t->count, old_room = t->room;
+	struct maps_walk walk;
+	struct mapping m;
+	int r;
+
+	t->list = NULL;
+	t->count = t->room = 0;
+	maps_walk(&walk, 0, (uintptr_t)p->limit);
+	while ((r = maps_next(&p->maps, &walk, &m)) == 0) {
+		r = take_mapping(p, t, &known, &m, written);
+		if (r < 0)
+			break;
+	}
+	if (r == -ENOENT || r == 0) {
+		free(old);
+		count(t, &p->attachment);
+		return 0;
+	}
+	/* What was registered meanwhile is not in the old list, and is found again. */
+	free(t->list);
+	t->list = old;
+	t->count = old_count;
+	t->room = old_room;
+	return r;
+}
+
+int process_track(struct ww_process *p, struct sys_file *uffd)
+{
+	struct tracking *t = p->tracking;
+	int r;
+
+	t->uffd = *uffd;
+	*uffd = SYS_NO_FILE;
+	r = enable(&t->uffd);
+	return r < 0 ? r : process_track_refresh(p, false);
+}
+
+void process_untrack(struct ww_process *p)
+{
+	struct tracking *t = p->tracking;
+
+	if (!t)
+		return;
+	/* A child of this process may hold the descriptor open. */
+	for (size_t i = 0; i < t->count; i++)
+		if (!t->list[i].error)
+			unregister(t, t->list[i].start, t->list[i].end);
+	sys_close(&t->uffd);
+	free(t->list);
+	free(t);
+	p->tracking = NULL;
+}

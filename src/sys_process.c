@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include "sys_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static long negative_errno(long result)
+{
+	return result == -1 ? -errno : result;
+}
+
+long sys_ptrace(long request, pid_t tid, uintptr_t addr, uintptr_t data)
+{
+	return negative_errno(syscall(SYS_ptrace, request, tid, addr, data));
+}
+
+int sys_wait_now(pid_t tid, int *status)
+{
+	return (int)negative_errno(syscall(SYS_wait4, tid, status, WNOHANG | __WALL, NULL));
+}
+
+int sys_pidfd_of_thread(struct sys_file *file, pid_t tid)
+{
+	return sys_adopt(file, (int)negative_errno(syscall(SYS_pidfd_open, tid, O_EXCL)));
+}
+
+int sys_pidfd_getfd(struct sys_file *file, int pidfd, int fd)
+{
+	return sys_adopt(file, (int)negative_errno(syscall(SYS_pidfd_getfd, pidfd, fd, 0)));
+}
+
+long sys_compare_files(pid_t a, pid_t b)
+{
+	return negative_errno(syscall(SYS_kcmp, a, b, KCMP_FILES, 0, 0));
+}
+
+static int copied(ssize_t n, size_t size)
+{
+	if (n < 0)
+		return -errno;
+	return (size_t)n == size ? 0 : -EFAULT;
+}
+
+int sys_read_memory(pid_t pid, uint64_t addr, void *buffer, size_t size)
+{
+	uint64_t local[2] = {(uintptr_t)buffer, size}, remote[2] = {addr, size};
+
+	return copied(syscall(SYS_process_vm_readv, pid, local, 1, remote, 1, 0), size);
+}
+
+int sys_write_memory(pid_t pid, uint64_t addr, const void *buffer, size_t size)
+{
+	uint64_t local[2] = {(uintptr_t)buffer, size}, remote[2] = {addr, size};
+
+	return copied(syscall(SYS_process_vm_writev, pid, local, 1, remote, 1, 0), size);
+}
+
+uint64_t sys_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void sys_yield(void)
+{
+	syscall(SYS_sched_yield);
+}
+
+void sys_sleep_ns(long ns)
+{
+	struct timespec time = {.tv_nsec = ns};
+
+	syscall(SYS_nanosleep, &time, NULL);
+}
