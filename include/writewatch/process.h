@@ -317,9 +317,8 @@ WW_PUBLIC ssize_t ww_process_memwatch(struct ww_process *p, uint64_t start, uint
  * @reason:          why ww_process_attach() failed last, a sentence without full stop that is a
  *                   constant; NULL: there is nothing to add to the error
  * @attached:        1 while it is attached
- * @self_healing:    1 if nothing but a descriptor could have stayed behind in the process, had
- *                   this one been killed while it attached; 0 if there was no place for what that
- *                   takes
+ * @self_healing:    1 if the thread would have restored itself, had this process been killed while
+ *                   it attached; 0 if there was no place for what that takes
  * @stopped_ns:      for how long a thread was stopped, in nanoseconds; 0: none was
  * @watched:         mappings that are watched
  * @watched_bytes:   their size
@@ -365,11 +364,11 @@ struct ww_attachment {
  * fail with -ESTALE.
  *
  * It ends with ww_process_detach() or ww_process_close(), or when the calling process ends, however
- * that comes about. The process is then as it was before; if the calling process is killed in the
- * very moment in which the thread is stopped, the thread restores itself (see @self_healing of
- * struct ww_attachment), but a descriptor, close-on-exec, can stay open in it, and a call that
- * waited with a timeout begins anew. A child that another thread forks in that moment has the
- * descriptor, too.
+ * that comes about. The process is then as it was before. Only if the calling process is killed in
+ * the very moment in which the thread is stopped, that restores itself (see @self_healing of struct
+ * ww_attachment), and then a descriptor, close-on-exec, can stay open in it; a call that waited
+ * with a timeout begins anew; and one like epoll_wait(2) can fail with EINTR, as it does after
+ * SIGSTOP. A child that another thread forks in that moment has the descriptor, too.
  *
  * Threads that are stopped (SIGSTOP) stay so. No other thread of the calling process may wait for
  * all of its children meanwhile (wait(2)): it would be told of the stops. Starts a thread until
