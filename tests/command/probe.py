@@ -13,6 +13,9 @@ import subprocess
 import sys
 import time
 
+import tap
+from tap import Skip
+
 BACKENDS = ['pagemap-scan', 'uffd-thread', 'uffd-sigbus', 'mprotect', 'soft-dirty']
 GUARANTEES = ['exact', 'atomic_reset', 'ranged_reset', 'kernel_writes', 'no_signal_handler',
               'no_thread', 'survives_fork']
@@ -23,10 +26,6 @@ LIMIT_MS = 50
 command = sys.argv[1]
 has_json = sys.argv[2] == 'json'
 is_checked = sys.argv[3] == 'checked'
-
-
-class Skip(Exception):
-    pass
 
 
 def run(*args, before=(), **more):
@@ -287,19 +286,4 @@ def test_time():
     assert best < LIMIT_MS, f'{best} ms'
 
 
-def main():
-    tests = [(name, f) for name, f in globals().items() if name.startswith('test_')]
-    print(f'TAP version 13\n1..{len(tests)}')
-    for number, (name, function) in enumerate(tests, 1):
-        title = f'{number} - {name[len("test_"):]}'
-        try:
-            function()
-            print(f'ok {title}')
-        except Skip as why:
-            print(f'ok {title} # SKIP {why}')
-        except Exception as error:  # pylint: disable=broad-except
-            line = error.__traceback__.tb_next.tb_lineno
-            print(f'not ok {title}\n# line {line}: {type(error).__name__}: {error}')
-
-
-main()
+tap.main(globals())
