@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct walk {
+	struct report *report;
+	const struct report_visitor *visitor;
+	void *data;
+	bool collecting; /* for the first time, when no areas are known */
+	struct report_place *places;
+	size_t place_count;
+	uint64_t intervals;
+	struct recording_interval open; /* of which more was to come */
+};
+
+static int walk_table(struct walk *w, const struct recording_table *t)
+{
+	struct report_place *places = NULL;
+
+	if (!w->collecting) {
+		places = calloc(t->count + 1, sizeof(*places));
+		if (!places)
+			return -ENOMEM;
+		for (size_t i = 0; i < t->count; i++) {
+			const struct recording_mapping *m = &t->mappings[i];
+
+			places[i] =
+			    (struct report_place){m->start, m->end, report_find_area(w->report, m)};
+		}
+		free(w->places);
+		w->places = places;
+		w->place_count = t->count;
+	}
+	return w->visitor->table ? w->visitor->table(w->data, t, places) : 0;
+}
+
+static int walk_pieces(struct walk *w, const struct recording_interval *part)
+{
+	size_t at = 0;
+	int error = 0;
+
+	for (size_t i = 0; i < part->count; i++) {
+		struct recording_range rest = part->ranges[i];
+
+		while (!error && rest.start < rest.end) {
+			struct recording_range piece = rest;
+			size_t area = REPORT_STRAY;
+
+			while (at < w->place_count && w->places[at].end <= rest.start)
+				at++;
+			if (at < w->place_count && w->places[at].start <= rest.start) {
+				area = w->places[at].area;
+				if (w->places[at].end < piece.end)
+					piece.end = w->places[at].end;
+			} else if (at < w->place_count && w->places[at].start < piece.end) {
+				piece.end = w->places[at].start;
+			}
+			error = w->visitor->piece(w->data, part, area, piece);
+			rest.start = piece.end;
+		}
+	}
+	return error;
+}
+
+static int walk_interval(struct walk *w, const struct recording_interval *part)
+{
+	int error = 0;
+
+	w->open = *part;
+	if (w->visitor->ranges)
+		error = w->visitor->ranges(w->data, part);
+	if (!error && w->visitor->piece)
+		error = walk_pieces(w, part);
+	if (error || part->flags & RECORDING_MORE)
+		return error;
+	w->intervals++;
+	return w->visitor->interval ? w->visitor->interval(w->data, part) : 0;
+}
+
+/* The rest of an interval is missing: what there is of it was written all the same. */
+static int end_open_interval(struct walk *w)
+{
+	if (!(w->open.flags & RECORDING_MORE))
+		return 0;
+	w->open.flags = RECORDING_INCOMPLETE;
+	w->open.count = 0;
+	return walk_interval(w, &w->open);
+}
+
+static int walk_records(struct walk *w)
+{
+	struct recording_record record;
+	int error;
+
+	/* A file that is still being written may be longer than it was the first time. */
+	while ((error = recording_read(w->report->reader, &record)) == 1) {
+		if (record.type == RECORDING_MAPPINGS) {
+			error = walk_table(w, &record.table);
+		} else if (record.type == RECORDING_INTERVAL) {
+			if (!w->collecting && w->intervals == w->report->intervals)
+				break;
+			error = walk_interval(w, &record.interval);
+		} else if (w->collecting) {
+			w->report->ended = true;
+			w->report->end = record.end;
+		}
+		if (error < 0)
+			return error;
+	}
+	if (w->collecting)
+		w->report->problem = *recording_problem(w->report->reader);
+	if (error < 0 && error != -EBADMSG)
+		return error;
+	return end_open_interval(w);
+}
+
+int report_walk(struct report *r, const struct report_visitor *visitor, void *data)
+{
+	struct walk w = {
+	    .report = r, .visitor = visitor, .data = data, .collecting = !r->collected};
+	int error = recording_rewind(r->reader);
+
+	if (!error)
+		error = walk_records(&w);
+	free(w.places);
+	return error;
+}
+
+int report_open(struct report *r, const char *path)
+{
+	int error;
+
+	*r = (struct report){.path = path, .file = fopen(path, "re")};
+	if (!r->file)
+		return -errno;
+	error = recording_open(&r->reader, r->file, &r->problem);
+	if (error < 0)
+		return error;
+	r->header = recording_header(r->reader);
+	error = report_collect_areas(r);
+	r->collected = true;
+	return error;
+}
+
+void report_close(struct report *r)
+{
+	for (size_t i = 0; i < r->area_count; i++) {
+		range_set_clear(&r->areas[i].written);
+		free(r->areas[i].name);
+	}
+	free(r->areas);
+	free(r->hottest);
+	recording_free(r->reader);
+	if (r->file)
+		fclose(r->file);
+}
