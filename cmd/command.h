@@ -9,5 +9,6 @@ enum command_status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS
 int command_demo(int argc, char **argv);
 int command_probe(int argc, char **argv);
 int command_report(int argc, char **argv);
+int command_top(int argc, char **argv);
 
 #endif

@@ -20,11 +20,13 @@ struct command {
 static char demo_title[] = "writewatch demo";
 static char probe_title[] = "writewatch probe";
 static char report_title[] = "writewatch report";
+static char top_title[] = "writewatch top";
 
 static const struct command commands[] = {
     {"demo", demo_title, "watch memory while threads write, and check every answer", command_demo},
     {"probe", probe_title, "tell which backends work here, what they cost, and what would help",
      command_probe},
+    {"top", top_title, "show live which memory of a process is written", command_top},
     {"report", report_title, "tell what a recording says: how fast memory was written, and which",
      command_report},
 };

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+#include "tracker.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <writewatch/process.h>
+
+#define ROOM 4096
+
+/**
+ * struct tracker - a process that is looked at
+ * @maps:   the list of its mappings; of the memory that it had when that was opened
+ * @ranges: what was written, of the last poll
+ * @answer: what one call of the library gives
+ */
+struct tracker {
+	pid_t pid;
+	int pidfd;
+	enum tracker_way way;
+	struct ww_process *process;
+	FILE *maps;
+	int clear_refs;
+	struct mappings mappings;
+	struct tracker_range *ranges;
+	size_t count, room;
+	struct ww_page_range answer[ROOM];
+};
+
+__attribute__((format(printf, 2, 3))) static void explain(char *why, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, TRACKER_WHY, format, args);
+	va_end(args);
+}
+
+static void explain_open(int error, pid_t pid, char *why)
+{
+	switch (error) {
+	case -ESRCH:
+		explain(why, "there is no such process");
+		break;
+	case -ECHILD:
+		explain(why, "it has ended; its parent has not noticed yet");
+		break;
+	case -ENXIO:
+		explain(why, "it is a thread of the kernel, which has no memory of its own");
+		break;
+	case -EACCES:
+	case -EPERM:
+		explain(why, "not permitted: %s", ww_process_hint(pid));
+		break;
+	case -EBUSY:
+		explain(why, "another process traces it, such as a debugger");
+		break;
+	case -ETIMEDOUT:
+		explain(why, "none of its threads stopped for a moment, as is needed to begin");
+		break;
+	default:
+		explain(why, "%s", strerror(-error));
+	}
+}
+
+static FILE *open_proc(const struct tracker *t, const char *name, const char *mode)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)t->pid, name);
+	return fopen(path, mode);
+}
+
+bool tracker_ended(const struct tracker *t)
+{
+	struct pollfd fd = {.fd = t->pidfd, .events = POLLIN};
+
+	return poll(&fd, 1, 0) > 0;
+}
+
+static int clear_soft_dirty(struct tracker *t)
+{
+	return pwrite(t->clear_refs, "4", 1, 0) == 1 ? 0 : -errno;
+}
+
+/* What is left where nothing can be watched asynchronously. */
+static int begin_soft_dirty(struct tracker *t)
+{
+	FILE *file;
+
+	if (!(ww_process_categories(t->process) & WW_PAGE_SOFT_DIRTY))
+		return -ENOTSUP;
+	file = open_proc(t, "clear_refs", "we");
+	if (!file)
+		return -errno;
+	t->clear_refs = dup(fileno(file));
+	fclose(file);
+	if (t->clear_refs < 0)
+		return -errno;
+	t->way = TRACKER_SOFT_DIRTY;
+	return clear_soft_dirty(t);
+}
+
+static int begin(struct tracker *t, char *why)
+{
+	struct ww_attachment attachment = {.size = sizeof(attachment)};
+	int r = ww_process_open_pidfd(&t->process, t->pidfd, 0);
+
+	if (r < 0) {
+		explain_open(r, t->pid, why);
+		return r;
+	}
+	r = ww_process_attach(t->process, 0);
+	if (r == -ENOTSUP && begin_soft_dirty(t) == 0)
+		r = 0;
+	if (r == 0) {
+		t->maps = open_proc(t, "maps", "re");
+		r = t->maps ? 0 : -errno;
+	}
+	/* Else the number may have been another's already. */
+	if (r == 0 && tracker_ended(t))
+		r = -ESRCH;
+	if (r < 0) {
+		explain_open(r, t->pid, why);
+		if (ww_process_attachment(t->process, &attachment) == 0 && attachment.reason)
+			explain(why, "%s", attachment.reason);
+	}
+	return r;
+}
+
+static void end(struct tracker *t)
+{
+	/* Detaches as well. */
+	ww_process_close(t->process);
+	t->process = NULL;
+	if (t->maps)
+		fclose(t->maps);
+	t->maps = NULL;
+	if (t->clear_refs >= 0)
+		close(t->clear_refs);
+	t->clear_refs = -1;
+}
+
+int tracker_open(struct tracker **out, pid_t pid, char *why)
+{
+	struct tracker *t = NULL;
+	int r;
+
+	*out = NULL;
+	if (pid == getpid()) {
+		explain(why, "that is this command itself");
+		return -EINVAL;
+	}
+	t = calloc(1, sizeof(*t));
+	if (!t) {
+		explain_open(-ENOMEM, pid, why);
+		return -ENOMEM;
+	}
+	t->pid = pid;
+	t->clear_refs = -1;
+	t->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (t->pidfd < 0) {
+		/* EINVAL: it is the number of a thread. */
+		r = errno == EINVAL ? -ESRCH : -errno;
+		explain_open(r, pid, why);
+	} else {
+		r = begin(t, why);
+	}
+	if (r < 0) {
+		tracker_close(t);
+		return r;
+	}
+	*out = t;
+	return 0;
+}
+
+enum tracker_way tracker_way(const struct tracker *t)
+{
+	return t->way;
+}
+
+void tracker_skipped(const struct tracker *t, char *text, size_t size)
+{
+	struct ww_attachment a = {.size = sizeof(a)};
+	const struct {
+		const uint64_t *count;
+		const char *what;
+	} kinds[] = {
+	    {&a.skipped_busy, "watched by another userfaultfd"},
+	    {&a.skipped_hugetlb, "of hugetlbfs"},
+	    {&a.skipped_sealed, "of read-only files"},
+	    {&a.skipped_special, "of devices or the kernel"},
+	};
+	const char *between = ":";
+	size_t used;
+
+	*text = '\0';
+	if (t->way != TRACKER_EXACT || ww_process_attachment(t->process, &a) < 0 || !a.skipped)
+		return;
+	used = (size_t)snprintf(text, size, "%" PRIu64 " mappings are not tracked", a.skipped);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && used < size; i++) {
+		if (!*kinds[i].count)
+			continue;
+		used += (size_t)snprintf(text + used, size - used, "%s %" PRIu64 " %s", between,
+					 *kinds[i].count, kinds[i].what);
+		between = ",";
+	}
+}
+
+int tracker_pidfd(const struct tracker *t)
+{
+	return t->pidfd;
+}
+
+static int add_range(struct tracker *t, uint64_t start, uint64_t end)
+{
+	if (t->count && t->ranges[t->count - 1].end == start) {
+		t->ranges[t->count - 1].end = end;
+		return 0;
+	}
+	if (t->count == t->room) {
+		size_t room = t->room ? t->room * 2 : ROOM;
+		struct tracker_range *larger = realloc(t->ranges, room * sizeof(*larger));
+
+		if (!larger)
+			return -ENOMEM;
+		t->ranges = larger;
+		t->room = room;
+	}
+	t->ranges[t->count++] = (struct tracker_range){start, end};
+	return 0;
+}
+
+static int add_answer(struct tracker *t, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = add_range(t, t->answer[i].start, t->answer[i].end);
+	return r;
+}
+
+static int get_exact(struct tracker *t)
+{
+	uint64_t from = 0;
+	size_t count;
+	int r;
+
+	do {
+		count = ROOM;
+		r = ww_process_get(t->process, &from, 0, WW_RESET, t->answer, &count);
+		if (r == 0)
+			r = add_answer(t, count);
+	} while (r == 0 && count == ROOM);
+	return r;
+}
+
+static int get_soft_dirty(struct tracker *t)
+{
+	struct ww_process_query query = {
+	    .size = sizeof(query),
+	    .required = WW_PAGE_SOFT_DIRTY,
+	    .any_of = WW_PAGE_PRESENT | WW_PAGE_SWAPPED,
+	};
+	size_t count;
+	int r;
+
+	do {
+		count = ROOM;
+		r = ww_process_scan(t->process, &query, t->answer, &count);
+		if (r == 0)
+			r = add_answer(t, count);
+		query.start = query.next;
+	} while (r == 0 && query.next < query.end);
+	return r == 0 ? clear_soft_dirty(t) : r;
+}
+
+static int get_written(struct tracker *t)
+{
+	int r = 0;
+
+	t->count = 0;
+	if (t->way == TRACKER_EXACT)
+		r = ww_process_refresh(t->process);
+	if (r == 0) {
+		rewind(t->maps);
+		r = mappings_read(&t->mappings, t->maps);
+	}
+	if (r == 0)
+		r = t->way == TRACKER_EXACT ? get_exact(t) : get_soft_dirty(t);
+	return r;
+}
+
+/* It has called execve(2): what it wrote until now cannot be known. */
+static int begin_again(struct tracker *t)
+{
+	char why[TRACKER_WHY];
+	int r;
+
+	end(t);
+	r = begin(t, why);
+	if (r == 0) {
+		t->count = 0;
+		rewind(t->maps);
+		r = mappings_read(&t->mappings, t->maps);
+	}
+	return r;
+}
+
+int tracker_poll(struct tracker *t, struct tracker_sample *sample)
+{
+	bool again = false;
+	int r = t->process ? get_written(t) : -ESTALE;
+
+	if (r == -ESTALE) {
+		again = true;
+		r = begin_again(t);
+	}
+	if (r < 0 && tracker_ended(t))
+		r = -ESRCH;
+	*sample = (struct tracker_sample){
+	    .mappings = &t->mappings,
+	    .ranges = t->ranges,
+	    .range_count = t->count,
+	    .incomplete = again,
+	};
+	return r;
+}
+
+static int count_resident(struct tracker *t, const struct named_mapping *m, uint64_t *pages)
+{
+	struct ww_process_query query = {
+	    .size = sizeof(query),
+	    .start = m->start,
+	    .end = m->end,
+	    .any_of = WW_PAGE_PRESENT | WW_PAGE_SWAPPED,
+	};
+	size_t count;
+	int r;
+
+	*pages = 0;
+	do {
+		count = ROOM;
+		r = ww_process_scan(t->process, &query, t->answer, &count);
+		*pages += query.pages;
+		query.start = query.next;
+	} while (r == 0 && query.next < query.end);
+	return r;
+}
+
+int tracker_resident(struct tracker *t, uint64_t *pages)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < t->mappings.count && r == 0; i++)
+		r = count_resident(t, &t->mappings.list[i], &pages[i]);
+	return r;
+}
+
+void tracker_close(struct tracker *t)
+{
+	if (!t)
+		return;
+	end(t);
+	if (t->pidfd >= 0)
+		close(t->pidfd);
+	mappings_free(&t->mappings);
+	free(t->ranges);
+	free(t);
+}

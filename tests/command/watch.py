@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: MIT
+"""watch.py COMMAND WRITER curses|plain: runs 'COMMAND top'; speaks TAP.
+
+WRITER writes pages that are known.
+"""
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import resource
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+command, writer = map(os.path.abspath, sys.argv[1:3])
+has_curses = sys.argv[3] == 'curses'
+PAGE = resource.getpagesize()
+PAGES = 256
+NOBODY = 65534
+NO_BACKEND = 3
+
+
+class Skip(Exception):
+    pass
+
+
+def run(*args, **more):
+    more.setdefault('stdin', subprocess.DEVNULL)
+    return subprocess.run([command, *map(str, args)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=50, check=False, text=True, **more)
+
+
+@contextlib.contextmanager
+def writing(mode, start=True):
+    with subprocess.Popen([writer, mode], stdout=subprocess.PIPE, text=True) as p:
+        p.shared, p.private = (int(a, 16) for a in p.stdout.readline().split())
+        if start:
+            p.send_signal(signal.SIGUSR1)
+        try:
+            yield p
+        finally:
+            for child in children(p.pid) + [p.pid]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+
+
+def children(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as file:
+            return [int(c) for c in file.read().split()]
+    return []
+
+
+def need_tracking():
+    with writing('rate') as p:
+        done = run('top', '-n', 1, '-d', '20ms', p.pid)
+    if done.returncode == NO_BACKEND or 'not permitted' in done.stderr:
+        raise Skip(done.stderr.strip())
+    if 'soft-dirty' in done.stdout:
+        raise Skip('tracked by soft-dirty bits here, which are not exact')
+
+
+def is_left_alone(pid):
+    """No userfaultfd watches it, nobody traces it, it has no more descriptors than at first."""
+    with open(f'/proc/{pid}/smaps', encoding='utf-8') as file:
+        flags = [line.split()[1:] for line in file if line.startswith('VmFlags:')]
+    with open(f'/proc/{pid}/status', encoding='utf-8') as file:
+        status = dict(line.rstrip('\n').split(':\t', 1) for line in file if ':\t' in line)
+    assert not any(f in line for line in flags for f in ('uw', 'um', 'ui')), flags
+    assert status['TracerPid'] == '0' and status['State'][0] in 'SR', status
+    assert sorted(os.listdir(f'/proc/{pid}/fd')) == ['0', '1', '2', '3']
+
+
+def row(lines, name):
+    return next(line.split() for line in lines if line.endswith(name))
+
+
+def test_plain():
+    need_tracking()
+    with writing('rate') as p:
+        done = run('top', '-n', 4, '-d', '0.3', p.pid)
+        assert done.returncode == 0 and not done.stderr, done
+        assert '\x1b' not in done.stdout
+        lines = done.stdout.splitlines()
+        assert lines[0] == f'# writer ({p.pid}), every 300 ms', lines[0]
+        assert 'exactly' in lines[1]
+        assert max(map(len, lines)) <= 90
+        blocks = done.stdout.split('\n\n')[:4]
+        assert len(blocks) == 4
+        for block in blocks:
+            rate, bytes_, share, size, strip, start, *name = row(block.splitlines(),
+                                                                 'memfd:known (deleted)')
+            # All 64 in each interval, which may have taken longer than it should.
+            assert 10 < float(rate) <= PAGES / 4 / 0.3 * 1.1, rate
+            assert share == '25.0%' and size.rstrip('KM') in ('1.0', '1024', '4.0', '16.0'), block
+            assert bytes_[-1] in 'KM' and int(start, 16) == p.shared
+            assert strip == '*' * 16, strip
+            assert name == ['memfd:known', '(deleted)']
+        is_left_alone(p.pid)
+
+
+def test_plain_sort():
+    need_tracking()
+    with writing('rate') as p:
+        done = run('top', '-n', 1, '-d', '0.2', '--sort', 'address', p.pid)
+        rows = [line.split() for line in done.stdout.splitlines() if re.match(' +[0-9.]+ ', line)]
+        starts = [int(r[5], 16) for r in rows]
+        assert starts == sorted(starts) and p.shared in starts, starts
+
+
+def test_end_is_told():
+    need_tracking()
+    with writing('exit', start=False) as p:
+        done = run('top', '-d', '0.1', p.pid)
+        assert done.returncode == 0, done
+        assert done.stdout.splitlines()[-1] == f'writer ({p.pid}) has ended with status 7', done
+
+
+def test_kill_is_told():
+    need_tracking()
+    with writing('rate') as p:
+        with subprocess.Popen([command, 'top', str(p.pid)], stdout=subprocess.PIPE,
+                              text=True) as top:
+            assert top.stdout.readline().startswith('# writer')
+            p.kill()
+            out = top.communicate(timeout=30)[0]
+        assert out.splitlines()[-1].endswith('has ended by signal 9 (Killed)'), out
+
+
+def test_children_are_followed():
+    need_tracking()
+    with writing('fork') as p:
+        while not children(p.pid):
+            time.sleep(0.01)
+        child = children(p.pid)[0]
+        alone = run('top', '-n', 3, '-d', '0.1', p.pid)
+        assert f'({child})' not in alone.stdout, alone.stdout
+        both = run('top', '-f', '-n', 3, '-d', '0.1', p.pid).stdout.split('\n\n')
+        assert f'writer ({p.pid}) at' in both[2] and f'writer ({child}) at' in both[2], both
+        own, childs = both[2].split(f'writer ({child})')
+        assert 'memfd:known' not in own and row(childs.splitlines(), 'memfd:known (deleted)')
+        is_left_alone(p.pid)
+        is_left_alone(child)
+
+
+def test_signals_end_it():
+    need_tracking()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with writing('rate') as p:
+            with subprocess.Popen([command, 'top', '-d', '50ms', str(p.pid)], text=True,
+                                  stdout=subprocess.PIPE) as top:
+                assert top.stdout.readline()
+                top.send_signal(number)
+                top.communicate(timeout=30)
+            assert top.returncode == 0, (number, top.returncode)
+            is_left_alone(p.pid)
+
+
+def test_closed_pipe():
+    need_tracking()
+    with writing('rate') as p:
+        with subprocess.Popen([command, 'top', '-d', '20ms', str(p.pid)], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as top:
+            top.stdout.readline()
+            top.stdout.close()
+            assert top.wait(timeout=30) == 1
+        is_left_alone(p.pid)
+
+
+def refused(text, *args, **more):
+    done = run(*args, **more)
+    assert done.returncode == 1 and text in done.stderr, done
+    assert not done.stdout, done
+
+
+def test_refusals():
+    refused('there is no such process', 'top', 2 ** 22 + 1)
+    with open('/proc/2/status', encoding='ascii') as file:
+        if 'kthreadd' in file.read():
+            refused('thread of the kernel', 'top', 2)
+    with subprocess.Popen(['true']) as p:
+        os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOWAIT)
+        refused('it has ended', 'top', p.pid)
+    own = subprocess.run(['sh', '-c', 'exec "$0" top $$', command], check=False,
+                         stderr=subprocess.PIPE, text=True, timeout=30)
+    assert own.returncode == 1 and 'this command itself' in own.stderr, own
+
+
+def test_refusal_of_permission():
+    if os.geteuid() != 0:
+        raise Skip('only root can become another user')
+    user = {'user': NOBODY, 'group': NOBODY, 'extra_groups': []}
+    try:
+        run('--help', **user)
+    except PermissionError:
+        raise Skip('another user cannot run the command: its directory is private') from None
+    refused('not permitted: ', 'top', 1, **user)
+    with writing('rate') as p:
+        refused('not permitted: ', 'top', p.pid, **user)
+
+
+def test_usage():
+    for args in (['top'], ['top', 'x'], ['top', '-s', 'heat', '1']):
+        done = run(*args)
+        assert done.returncode == 2 and not done.stdout and '--help' in done.stderr, done
+    text = run('top', '--help').stdout.splitlines()
+    assert len(text) <= 23 and max(map(len, text)) < 80
+
+
+def size_of(terminal, rows, columns):
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
+
+
+def read_until(terminal, pattern, timeout=20):
+    text, end = b'', time.monotonic() + timeout
+    while not re.search(pattern, text):
+        left = end - time.monotonic()
+        assert left > 0 and select.select([terminal], [], [], left)[0], (pattern, text)
+        try:
+            text += os.read(terminal, 65536)
+        except OSError:  # nobody has it open any more
+            break
+    assert re.search(pattern, text), (pattern, text)
+    return text
+
+
+@contextlib.contextmanager
+def on_terminal(*args, term='xterm', locale='C.UTF-8'):
+    terminal, other = pty.openpty()
+    size_of(terminal, 24, 80)
+    before = termios.tcgetattr(other)
+    env = {**os.environ, 'TERM': term, 'LC_ALL': locale, 'NO_COLOR': ''}
+    with subprocess.Popen([command, *map(str, args)], stdin=other, stdout=other, stderr=other,
+                          env=env, start_new_session=True) as p:
+        try:
+            yield p, terminal
+            p.wait(timeout=20)
+            assert termios.tcgetattr(other) == before
+        finally:
+            p.kill()
+            os.close(terminal)
+            os.close(other)
+
+
+def need_screen():
+    need_tracking()
+    if not has_curses:
+        raise Skip('built without ncurses')
+
+
+def test_screen():
+    need_screen()
+    with writing('rate') as p:
+        with on_terminal('top', '-d', '0.2', p.pid) as (top, terminal):
+            text = read_until(terminal, rb'memfd:known \(de')
+            assert b'\x1b[?1049h' in text and f'writer ({p.pid})'.encode() in text
+            assert 'WRITTEN WHERE' in text.decode() and '█' in text.decode(), text
+            os.write(terminal, b' ')
+            read_until(terminal, b'paused')
+            size_of(terminal, 12, 60)
+            top.send_signal(signal.SIGWINCH)
+            read_until(terminal, b'MAPPING')
+            os.write(terminal, b'h')
+            read_until(terminal, b'any key: back')
+            os.write(terminal, b'x q')
+            read_until(terminal, rb'\x1b\[\?1049l')
+        assert top.returncode == 0
+        is_left_alone(p.pid)
+
+
+def test_screen_in_ascii_without_color():
+    need_screen()
+    with writing('rate') as p:
+        with on_terminal('top', '-d', '0.2', '--no-color', '-n', 2, p.pid, locale='C') as (
+                top, terminal):
+            text = read_until(terminal, rb'\x1b\[\?1049l')
+            # The terminal may be told to repeat what is the same.
+            assert text.isascii() and re.search(rb'\*(\*{15}|\x1b\[\d+b)', text), text
+            assert not re.search(rb'\x1b\[[0-9;]*3[0-7]m', text), text
+        assert top.returncode == 0
+
+
+def test_screen_ends_by_signals():
+    need_screen()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with writing('rate') as p:
+            with on_terminal('top', '-d', '0.2', p.pid) as (top, terminal):
+                read_until(terminal, rb'memfd:known')
+                top.send_signal(number)
+                read_until(terminal, rb'\x1b\[\?1049l')
+            assert top.returncode == 0, number
+            is_left_alone(p.pid)
+
+
+def test_screen_tells_the_end():
+    need_screen()
+    with writing('exit', start=False) as p:
+        with on_terminal('top', '-d', '0.1', p.pid) as (top, terminal):
+            text = read_until(terminal, rb'\x1b\[\?1049l.*status 7')
+            assert b'has ended with status 7' in text
+        assert top.returncode == 0
+
+
+def test_no_screen_on_a_dumb_terminal():
+    need_tracking()
+    with writing('rate') as p:
+        with on_terminal('top', '-d', '0.2', '-n', 1, p.pid, term='dumb') as (_, terminal):
+            assert b'\x1b' not in read_until(terminal, b'memfd:known')
+
+
+def main():
+    if not shutil.which('sh'):
+        raise SystemExit('no sh')
+    tests = [(name, f) for name, f in globals().items() if name.startswith('test_')]
+    print(f'TAP version 13\n1..{len(tests)}')
+    for number, (name, function) in enumerate(tests, 1):
+        title = f'{number} - {name[len("test_"):]}'
+        try:
+            function()
+            print(f'ok {title}', flush=True)
+        except Skip as why:
+            print(f'ok {title} # SKIP {why}')
+        except Exception as error:  # pylint: disable=broad-except
+            where = []
+            trace = error.__traceback__.tb_next
+            while trace:
+                where.append(str(trace.tb_lineno))
+                trace = trace.tb_next
+            print(f'not ok {title}\n# line {" > ".join(where)}: {type(error).__name__}: {error}',
+                  flush=True)
+
+
+main()

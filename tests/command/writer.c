@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * writer MODE: writes known pages of 256, of a memfd named "known" and of a private mapping, whose
+ * addresses it prints. SIGUSR1 starts it.
+ *   rate   every 4th page of the memfd, again and again, until SIGTERM
+ *   once   page after page, every 3rd one of both, 5 ms apart, then "done", until SIGTERM
+ *   exit   as once, without waiting for anything; exits with status 7
+ *   fork   as rate, in a child; the parent waits for it
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGES 256
+
+static const struct timespec five_ms = {0, 5000000};
+
+static volatile unsigned char *map(int fd, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		exit(1);
+	return p;
+}
+
+static void wait_for(int number)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	sigwait(&set, &number);
+}
+
+static void write_rate(volatile unsigned char *shared, size_t page)
+{
+	for (unsigned char round = 1;; round++) {
+		for (size_t i = 0; i < PAGES; i += 4)
+			shared[i * page] = round;
+		nanosleep(&five_ms, NULL);
+	}
+}
+
+static void write_once(volatile unsigned char *shared, volatile unsigned char *private, size_t page)
+{
+	for (size_t i = 0; i < PAGES; i += 3) {
+		shared[i * page] = 1;
+		private[i * page] = 1;
+		nanosleep(&five_ms, NULL);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const char *mode = argc == 2 ? argv[1] : "";
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	int fd = memfd_create("known", MFD_CLOEXEC);
+	volatile unsigned char *shared, *private;
+	sigset_t set;
+	pid_t child = 0;
+
+	if (fd < 0 || ftruncate(fd, (off_t)(PAGES * page)) < 0)
+		return 1;
+	shared = map(fd, PAGES * page);
+	private = map(-1, PAGES * page);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	printf("%lx %lx\n", (unsigned long)shared, (unsigned long)private);
+	fflush(stdout);
+	if (strcmp(mode, "exit") != 0)
+		wait_for(SIGUSR1);
+	if (strcmp(mode, "fork") == 0)
+		child = fork();
+	if (child > 0) {
+		waitpid(child, NULL, 0);
+		return 0;
+	}
+	/* Nothing is left of it when the test is killed. */
+	if (strcmp(mode, "fork") == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (strcmp(mode, "rate") == 0 || strcmp(mode, "fork") == 0)
+		write_rate(shared, page);
+	write_once(shared, private, page);
+	if (strcmp(mode, "exit") == 0) {
+		/* What is written last, nobody sees. */
+		nanosleep(&(struct timespec){0, 500000000}, NULL);
+		return 7;
+	}
+	puts("done");
+	fflush(stdout);
+	pause();
+	return 0;
+}
