@@ -50,14 +50,14 @@ int sys_read_memory(pid_t pid, uint64_t addr, void *buffer, size_t size)
 {
 	uint64_t local[2] = {(uintptr_t)buffer, size}, remote[2] = {addr, size};
 
-	return copied(syscall(SYS_process_vm_readv, pid, local, 1, remote, 1, 0), size);
+	return copied(syscall(SYS_process_vm_readv, pid, local, 1ul, remote, 1ul, 0ul), size);
 }
 
 int sys_write_memory(pid_t pid, uint64_t addr, const void *buffer, size_t size)
 {
 	uint64_t local[2] = {(uintptr_t)buffer, size}, remote[2] = {addr, size};
 
-	return copied(syscall(SYS_process_vm_writev, pid, local, 1, remote, 1, 0), size);
+	return copied(syscall(SYS_process_vm_writev, pid, local, 1ul, remote, 1ul, 0ul), size);
 }
 
 uint64_t sys_now_ns(void)
