@@ -8,6 +8,7 @@ enum command_status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS
 /* argv[0] is "writewatch NAME", so that getopt's messages name the subcommand. */
 int command_demo(int argc, char **argv);
 int command_probe(int argc, char **argv);
+int command_record(int argc, char **argv);
 int command_report(int argc, char **argv);
 int command_top(int argc, char **argv);
 

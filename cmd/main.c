@@ -19,6 +19,7 @@ struct command {
 
 static char demo_title[] = "writewatch demo";
 static char probe_title[] = "writewatch probe";
+static char record_title[] = "writewatch record";
 static char report_title[] = "writewatch report";
 static char top_title[] = "writewatch top";
 
@@ -27,6 +28,8 @@ static const struct command commands[] = {
     {"probe", probe_title, "tell which backends work here, what they cost, and what would help",
      command_probe},
     {"top", top_title, "show live which memory of a process is written", command_top},
+    {"record", record_title, "write to a file which pages of a process are written",
+     command_record},
     {"report", report_title, "tell what a recording says: how fast memory was written, and which",
      command_report},
 };

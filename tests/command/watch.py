@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""watch.py COMMAND WRITER curses|plain: runs 'COMMAND top'; speaks TAP.
+"""watch.py COMMAND WRITER PRINTER curses|plain: runs 'COMMAND top' and 'record'; speaks TAP.
 
-WRITER writes pages that are known.
+WRITER writes pages that are known; PRINTER prints what is in a recording.
 """
 import contextlib
 import fcntl
@@ -15,11 +15,12 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 
-command, writer = map(os.path.abspath, sys.argv[1:3])
-has_curses = sys.argv[3] == 'curses'
+command, writer, printer = map(os.path.abspath, sys.argv[1:4])
+has_curses = sys.argv[4] == 'curses'
 PAGE = resource.getpagesize()
 PAGES = 256
 NOBODY = 65534
@@ -48,6 +49,12 @@ def writing(mode, start=True):
             for child in children(p.pid) + [p.pid]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def directory():
+    with tempfile.TemporaryDirectory() as path:
+        yield path
 
 
 def children(pid):
@@ -176,20 +183,23 @@ def test_closed_pipe():
 def refused(text, *args, **more):
     done = run(*args, **more)
     assert done.returncode == 1 and text in done.stderr, done
-    assert not done.stdout, done
+    assert not done.stdout or args[0] == 'record', done
 
 
 def test_refusals():
-    refused('there is no such process', 'top', 2 ** 22 + 1)
-    with open('/proc/2/status', encoding='ascii') as file:
-        if 'kthreadd' in file.read():
-            refused('thread of the kernel', 'top', 2)
-    with subprocess.Popen(['true']) as p:
-        os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOWAIT)
-        refused('it has ended', 'top', p.pid)
-    own = subprocess.run(['sh', '-c', 'exec "$0" top $$', command], check=False,
-                         stderr=subprocess.PIPE, text=True, timeout=30)
-    assert own.returncode == 1 and 'this command itself' in own.stderr, own
+    with directory() as path:
+        for args in (['top'], ['record', '-o', f'{path}/x']):
+            refused('there is no such process', *args, 2 ** 22 + 1)
+            with open('/proc/2/status', encoding='ascii') as file:
+                if 'kthreadd' in file.read():
+                    refused('thread of the kernel', *args, 2)
+            with subprocess.Popen(['true']) as p:
+                os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOWAIT)
+                refused('it has ended', *args, p.pid)
+            own = subprocess.run(['sh', '-c', 'exec "$0" "$@" $$', command, *args], check=False,
+                                 stderr=subprocess.PIPE, text=True, timeout=30)
+            assert own.returncode == 1 and 'this command itself' in own.stderr, own
+        assert os.listdir(path) == []
 
 
 def test_refusal_of_permission():
@@ -206,11 +216,13 @@ def test_refusal_of_permission():
 
 
 def test_usage():
-    for args in (['top'], ['top', 'x'], ['top', '-s', 'heat', '1']):
+    for args in (['top'], ['top', 'x'], ['top', '-s', 'heat', '1'], ['record'], ['record', 'x'],
+                 ['record', '-i', '0', '1']):
         done = run(*args)
         assert done.returncode == 2 and not done.stdout and '--help' in done.stderr, done
-    text = run('top', '--help').stdout.splitlines()
-    assert len(text) <= 23 and max(map(len, text)) < 80
+    for name in ('top', 'record'):
+        text = run(name, '--help').stdout.splitlines()
+        assert len(text) <= 23 and max(map(len, text)) < 80, name
 
 
 def size_of(terminal, rows, columns):
@@ -312,6 +324,187 @@ def test_no_screen_on_a_dumb_terminal():
     with writing('rate') as p:
         with on_terminal('top', '-d', '0.2', '-n', 1, p.pid, term='dumb') as (_, terminal):
             assert b'\x1b' not in read_until(terminal, b'memfd:known')
+
+
+class Recording:
+    def __init__(self, path):
+        done = subprocess.run([printer, path], stdout=subprocess.PIPE, check=True, text=True,
+                              timeout=30)
+        self.intervals, self.ranges, self.mappings, self.end, self.rest = [], [], {}, None, []
+        for line in done.stdout.splitlines():
+            word, *values = line.split(' ', 5 if line.startswith('mapping') else -1)
+            if word == 'start':
+                self.start = values
+            elif word == 'interval':
+                self.intervals.append([int(v) for v in values])
+                self.ranges.append([])
+            elif word == 'range':
+                self.ranges[-1].append([int(v, 16) for v in values])
+            elif word == 'mapping':
+                self.mappings[int(values[0], 16)] = (int(values[1], 16), values[4])
+            elif word == 'end':
+                self.end = [int(v) for v in values]
+            elif word != 'table':
+                self.rest.append(line)
+
+    def pages(self, base):
+        """Which of the pages from there on were written, with the intervals in which they were."""
+        found = {}
+        for interval, ranges in enumerate(self.ranges):
+            for start, end in ranges:
+                for a in range(max(start, base), min(end, base + PAGES * PAGE), PAGE):
+                    found.setdefault((a - base) // PAGE, []).append(interval)
+        return found
+
+
+def until_done(p):
+    assert p.stdout.readline() == 'done\n'
+
+
+@contextlib.contextmanager
+def recording(path, *args):
+    with subprocess.Popen([command, 'record', '-o', path, *map(str, args)], text=True,
+                          stderr=subprocess.PIPE, stdout=subprocess.PIPE) as record:
+        try:
+            # Something is in it once the process is tracked.
+            while not os.path.exists(path) or not os.path.getsize(path):
+                assert record.poll() is None, record.communicate()
+                time.sleep(0.01)
+            yield record
+        finally:
+            record.kill()
+
+
+def test_record():
+    need_tracking()
+    with directory() as path, writing('once', start=False) as p:
+        with recording(f'{path}/x', '-i', '20ms', p.pid) as record:
+            p.send_signal(signal.SIGUSR1)
+            until_done(p)
+            time.sleep(0.1)
+            record.send_signal(signal.SIGINT)
+            _, err = record.communicate(timeout=30)
+        assert record.returncode == 0 and 'intervals' in err, err
+        is_left_alone(p.pid)
+        r = Recording(f'{path}/x')
+        assert r.start[0] == str(p.pid) and r.start[4] == 'writer' and r.start[3] == '1', r.start
+        assert r.end == [0, 0] and not r.rest, (r.end, r.rest)
+        for base in (p.shared, p.private):
+            # Each, in the order in which they were written, and no other.
+            found = r.pages(base)
+            assert list(found) == list(range(0, PAGES, 3)), found
+            # Once; where a poll came between the fault and the write that follows it, once more.
+            twice = [where for where in found.values() if len(where) > 1]
+            assert len(twice) < 5 and all(a + 1 == b for a, b in twice), twice
+        assert r.mappings[p.shared][1] == '/memfd:known (deleted)', r.mappings
+        for before, after in zip(r.intervals, r.intervals[1:]):
+            assert before[0] < before[1] == after[0] < after[1] and after[2] == 0, (before, after)
+
+
+def test_record_of_a_command():
+    need_tracking()
+    with directory() as path:
+        done = run('record', '-i', '20ms', '-o', f'{path}/x', '--', writer, 'exit')
+        assert done.returncode == 7, done
+        shared, private = (int(a, 16) for a in done.stdout.split())
+        r = Recording(f'{path}/x')
+        assert r.end == [1, 7] and r.intervals[-1][2] == 1, (r.end, r.intervals[-1])
+        for base in (shared, private):
+            assert sorted(r.pages(base)) == list(range(0, PAGES, 3)), r.pages(base)
+
+
+def test_record_passes_statuses_on():
+    need_tracking()
+    with directory() as path:
+        for script, status in (('exit 0', 0), ('exit 3', 3), ('kill -9 $$', 137)):
+            done = run('record', '--force', '-o', f'{path}/x', '--', 'sh', '-c', script)
+            assert done.returncode == status, done
+        assert run('record', '-o', f'{path}/y', '--', '/nonexistent').returncode == 127
+        assert run('record', '-o', f'{path}/y', '--', '/proc').returncode == 126
+        assert os.listdir(path) == ['x']
+
+
+def test_record_goes_on_with_the_command():
+    """After the time is over, until it ends, and with signals passed on."""
+    need_tracking()
+    with directory() as path:
+        done = run('record', '-t', '0.1', '-o', f'{path}/x', '--', 'sh', '-c',
+                   'sleep 0.5; echo still; exit 4')
+        assert done.returncode == 4 and done.stdout == 'still\n', done
+        assert Recording(f'{path}/x').end == [0, 0]
+        with recording(f'{path}/y', '--', 'sh', '-c', 'trap "exit 9" TERM; echo; '
+                       'while :; do sleep 0.05; done') as record:
+            assert record.stdout.readline() == '\n'
+            record.send_signal(signal.SIGTERM)
+            record.communicate(timeout=30)
+        assert record.returncode == 9, record.returncode
+
+
+def test_record_overwrites_when_told():
+    need_tracking()
+    with directory() as path, writing('rate') as p:
+        with open(f'{path}/x', 'wb') as file:
+            file.write(b'precious')
+        refused('--force', 'record', '-t', '0.1', '-o', f'{path}/x', p.pid)
+        with open(f'{path}/x', 'rb') as file:
+            assert file.read() == b'precious'
+        refused('no such process', 'record', '--force', '-o', f'{path}/x', 2 ** 22 + 1)
+        with open(f'{path}/x', 'rb') as file:
+            assert file.read() == b'precious'
+        done = run('record', '--force', '-t', '0.1', '-o', f'{path}/x', p.pid)
+        assert done.returncode == 0, done
+        assert len(Recording(f'{path}/x').intervals) >= 1
+        done = run('record', '-t', '0.1', p.pid, cwd=path)
+        assert sorted(os.listdir(path)) == [f'writewatch.{p.pid}.rec', 'x'], done
+
+
+def test_record_to_a_full_disk():
+    need_tracking()
+    with writing('rate') as p:
+        done = run('record', '-t', '0.3', '-o', '/dev/full', p.pid)
+        assert done.returncode == 1 and 'No space' in done.stderr, done
+        is_left_alone(p.pid)
+
+
+def test_record_is_killed():
+    need_tracking()
+    with directory() as path, writing('rate') as p:
+        with recording(f'{path}/x', '-i', '20ms', p.pid) as record:
+            while os.path.getsize(f'{path}/x') < 600:
+                time.sleep(0.02)
+            record.kill()
+            record.communicate(timeout=30)
+        is_left_alone(p.pid)
+        r = Recording(f'{path}/x')
+        assert r.end is None and r.rest == ['truncated'], r.rest
+        assert sorted(r.pages(p.shared)) == list(range(0, PAGES, 4)) and not r.pages(p.private)
+        # And it can be recorded again.
+        assert run('top', '-n', 1, '-d', '0.1', p.pid).stdout.count('25.0%') == 1
+
+
+def test_record_of_what_is_killed():
+    need_tracking()
+    with directory() as path, writing('rate') as p:
+        with recording(f'{path}/x', '-i', '20ms', p.pid) as record:
+            p.kill()
+            record.communicate(timeout=30)
+        assert record.returncode == 0
+        assert Recording(f'{path}/x').end == [2, 9]
+
+
+def test_late_intervals_are_told():
+    need_tracking()
+    with directory() as path, writing('rate') as p:
+        with recording(f'{path}/x', '-i', '50ms', '-t', '1', p.pid) as record:
+            record.send_signal(signal.SIGSTOP)
+            time.sleep(0.5)
+            record.send_signal(signal.SIGCONT)
+            _, err = record.communicate(timeout=30)
+        assert not re.search(r'\(0 late\)', err), err
+        r = Recording(f'{path}/x')
+        assert max(end - begin for begin, end, _ in r.intervals) > 0.4e9
+        # The beat goes on as before: what was missed is not made up for.
+        assert len(r.intervals) <= 21, len(r.intervals)
 
 
 def main():

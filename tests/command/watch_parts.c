@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What 'writewatch top' is made of, without a process. */
+/* What 'writewatch top' and 'writewatch record' are made of, without a process. */
 #include "command.h"
 #include "duration.h"
 #include "processes.h"
+#include "record.h"
 #include "text.h"
 #include "top.h"
 
@@ -295,6 +296,14 @@ static int parse_top(const char *text, struct top_options *o)
 	return help ? -1 : r;
 }
 
+static int parse_record(const char *text, struct record_options *o)
+{
+	bool help = false;
+	int r = record_parse_options(split(text), words, o, &help);
+
+	return help ? -1 : r;
+}
+
 static void hide_stderr(void)
 {
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -329,6 +338,32 @@ Test(options, of_top_nonsense)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		cr_expect_eq(parse_top(bad[i], &o), STATUS_USAGE, "%s", bad[i]);
+}
+
+Test(options, of_record)
+{
+	struct record_options o;
+
+	cr_expect_eq(parse_record("123", &o), STATUS_OK);
+	cr_expect(o.pid == 123 && o.interval_ns == 100 * NS_PER_MS && o.limit_ns == 0);
+	cr_expect(!o.file && !o.force && !o.command);
+	cr_expect_eq(parse_record("-i 10ms -o x -t 2 --force -- ls -l", &o), STATUS_OK);
+	cr_assert(o.command);
+	cr_expect_str_eq(o.command[0], "ls");
+	cr_expect_str_eq(o.command[1], "-l");
+	cr_expect_null(o.command[2]);
+	cr_expect(o.interval_ns == 10 * NS_PER_MS && o.limit_ns == 2 * NS_PER_SECOND && o.force);
+	cr_expect_eq(parse_record("--help", &o), -1);
+}
+
+Test(options, of_record_nonsense)
+{
+	static const char *const bad[] = {"ls",	    "1 2",	"--",  "-i 0 1",
+					  "-t x 1", "-i 1h1 1", "-f 1"};
+	struct record_options o;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_expect_eq(parse_record(bad[i], &o), STATUS_USAGE, "%s", bad[i]);
 }
 
 Test(processes, tell_of_a_child)

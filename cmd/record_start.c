@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* In the child: as if the shell had started it. */
+static void restore_signals(void)
+{
+	sigset_t none;
+
+	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static _Noreturn void run(char **command, int failure)
+{
+	ssize_t n;
+	int error;
+
+	restore_signals();
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
+		execvp(command[0], command);
+	error = errno;
+	n = write(failure, &error, sizeof(error));
+	_exit(n == sizeof(error) ? START_NOT_RUNNABLE : START_NOT_FOUND);
+}
+
+static int wait_for_stop(pid_t pid, int *status)
+{
+	while (waitpid(pid, status, WUNTRACED) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return WIFSTOPPED(*status) ? 0 : -ECHILD;
+}
+
+/* The stop at its execve(2), which ptrace(2) gives, becomes one that needs no tracer. */
+static int stop_untraced(pid_t pid)
+{
+	int status;
+	int r = wait_for_stop(pid, &status);
+
+	if (r == 0 && ptrace(PTRACE_DETACH, pid, NULL, SIGSTOP) < 0)
+		r = -errno;
+	return r < 0 ? r : wait_for_stop(pid, &status);
+}
+
+int start_stopped(char **command, pid_t *pid)
+{
+	int failure[2], error = 0;
+	ssize_t n;
+	int r;
+
+	if (pipe2(failure, O_CLOEXEC) < 0)
+		return -errno;
+	*pid = fork();
+	if (*pid == 0)
+		run(command, failure[1]);
+	r = *pid < 0 ? -errno : 0;
+	close(failure[1]);
+	/* Nothing comes once the program runs. */
+	while (r == 0 && (n = read(failure[0], &error, sizeof(error))) < 0 && errno == EINTR)
+		continue;
+	close(failure[0]);
+	if (r < 0)
+		return r;
+	if (error) {
+		waitpid(*pid, NULL, 0);
+		return -error;
+	}
+	r = stop_untraced(*pid);
+	if (r < 0)
+		start_kill(*pid);
+	return r;
+}
+
+void start_continue(pid_t pid)
+{
+	kill(pid, SIGCONT);
+}
+
+void start_kill(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+int start_wait(pid_t pid, int *status)
+{
+	pid_t r;
+
+	do
+		r = waitpid(pid, status, 0);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
