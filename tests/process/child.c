@@ -21,7 +21,7 @@ static pid_t fork_off(void)
 	return pid;
 }
 
-pid_t child_start(void (*body)(void *arg), void *arg)
+pid_t child_start_then(void (*body)(void *arg), void (*then)(void *arg), void *arg)
 {
 	int ready[2];
 	pid_t pid;
@@ -34,6 +34,8 @@ pid_t child_start(void (*body)(void *arg), void *arg)
 			body(arg);
 		if (write(ready[1], "", 1) != 1)
 			_exit(255);
+		if (then)
+			then(arg);
 		for (;;)
 			pause();
 	}
@@ -41,6 +43,11 @@ pid_t child_start(void (*body)(void *arg), void *arg)
 	cr_assert_eq(read(ready[0], &c, 1), 1, "the child did not get ready");
 	close(ready[0]);
 	return pid;
+}
+
+pid_t child_start(void (*body)(void *arg), void *arg)
+{
+	return child_start_then(body, NULL, arg);
 }
 
 void child_end(pid_t pid)
