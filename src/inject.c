@@ -66,12 +66,10 @@ static int wait_stop(struct victim *v, uint64_t limit_ns, int *status)
 	uint64_t passed;
 
 	for (;;) {
-		int r = sys_wait_now(v->tid, status);
+		int r = sys_wait_stop(v->tid, status);
 
-		if (r == v->tid)
-			return WIFSTOPPED(*status) ? 0 : -ESRCH;
-		if (r < 0 && r != -EINTR)
-			return -ESRCH;
+		if (r)
+			return r < 0 ? r : 0;
 		passed = sys_now_ns() - begin;
 		if (passed > limit_ns)
 			return -ETIMEDOUT;
@@ -262,7 +260,22 @@ static int run_calls(struct victim *v)
 	return r < 0 ? r : taken;
 }
 
-/* 1: try another thread. */
+/* What has ended, or is traced by now, is denied as well. 1: try another thread. */
+static int denied(struct victim *v, const struct thread_state *thread)
+{
+	struct thread_state now;
+	int r = threads_look(v->p, thread->tid, &now, &v->result->why);
+
+	if (r <= 0)
+		return r < 0 ? r : 1;
+	if (!thread->confined)
+		return say(v, -EPERM, NULL);
+	return say(v, -EPERM, "it is confined by seccomp, which may end it for a call that it does "
+			      "not expect: suspending that takes CAP_SYS_ADMIN, and a kernel with "
+			      "CONFIG_CHECKPOINT_RESTORE");
+}
+
+/* The same. */
 static int try_thread(struct victim *v, const struct thread_state *thread)
 {
 	uintptr_t options = PTRACE_O_TRACESYSGOOD;
@@ -276,12 +289,8 @@ static int try_thread(struct victim *v, const struct thread_state *thread)
 	r = (int)sys_ptrace(PTRACE_SEIZE, v->tid, 0, options);
 	if (r == -ESRCH)
 		return 1;
-	if (r < 0 && thread->confined)
-		return say(v, -EPERM, "it is confined by seccomp, which may end it for a call that "
-				      "it does not expect: suspending that takes CAP_SYS_ADMIN, "
-				      "and a kernel with CONFIG_CHECKPOINT_RESTORE");
 	if (r < 0)
-		return say(v, -EPERM, NULL);
+		return denied(v, thread);
 	if (!threads_belongs(v->p, v->pid, v->tid))
 		return -ESRCH;
 	begin = sys_now_ns();
@@ -369,7 +378,9 @@ int inject_userfaultfd(struct ww_process *p, struct sys_file *uffd, struct injec
 	v->pid = number;
 	if (r == 0)
 		r = stacks_find(p, &v->stacks);
-	if (r == 0 && gadgets_find(p, v->pid, &v->gadgets) < 0)
+	if (r == 0)
+		r = gadgets_find(p, v->pid, &v->gadgets);
+	if (r == -ENOENT)
 		r = say(v, -ENOTSUP, "no instruction for a system call was found in it");
 	if (r == 0)
 		r = run(v);

@@ -43,8 +43,8 @@ static void search(struct gadgets *g, const unsigned char *bytes, size_t count, 
 }
 
 /* The scans' own memory serves to read into: nothing is scanned yet. */
-static void search_mapping(struct ww_process *p, pid_t pid, const struct mapping *m,
-			   struct gadgets *g)
+static int search_mapping(struct ww_process *p, pid_t pid, const struct mapping *m,
+			  struct gadgets *g)
 {
 	const size_t most = PROCESS_REGIONS * sizeof(*p->regions);
 	unsigned char *bytes = (unsigned char *)p->regions;
@@ -52,12 +52,15 @@ static void search_mapping(struct ww_process *p, pid_t pid, const struct mapping
 	for (uint64_t at = m->start; at < m->end && !complete(g); at += most - OVERLAP) {
 		size_t size = m->end - at < most ? m->end - at : most;
 
-		if (sys_read_memory(pid, at, bytes, size) < 0)
-			return;
+		int r = sys_read_memory(pid, at, bytes, size);
+
+		if (r < 0)
+			return r;
 		search(g, bytes, size, at);
 		if (size < most)
-			return;
+			return 0;
 	}
+	return 0;
 }
 
 int gadgets_find(struct ww_process *p, pid_t pid, struct gadgets *found)
@@ -72,7 +75,9 @@ int gadgets_find(struct ww_process *p, pid_t pid, struct gadgets *found)
 	while (!complete(found) && seen < MOST_CODE && (r = maps_next(&p->maps, &walk, &m)) == 0) {
 		if (!(m.prot & PROT_EXEC))
 			continue;
-		search_mapping(p, pid, &m, found);
+		/* What cannot be read is passed over; of what ends nothing can be read. */
+		if (search_mapping(p, pid, &m, found) == -ESRCH)
+			return -ESRCH;
 		seen += m.end - m.start;
 	}
 	return found->call ? 0 : -ENOENT;

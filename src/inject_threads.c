@@ -29,8 +29,7 @@ bool threads_belongs(const struct ww_process *p, pid_t pid, pid_t tid)
 	       process_text(p, name, text, sizeof(text)) == 0;
 }
 
-/* 1: it can be tried; 0: it cannot. */
-static int look_at(struct ww_process *p, pid_t tid, struct thread_state *out, const char **why)
+int threads_look(struct ww_process *p, pid_t tid, struct thread_state *out, const char **why)
 {
 	char name[64], text[4096];
 	const char *state;
@@ -73,7 +72,7 @@ static int look_at_others(struct ww_process *p, pid_t pid, struct thread_state *
 		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
 
 		if (tid > 0 && tid != pid) {
-			int r = look_at(p, tid, &found[count], why);
+			int r = threads_look(p, tid, &found[count], why);
 
 			count = r < 0 ? r : count + r;
 		}
@@ -91,7 +90,7 @@ int threads_find(struct ww_process *p, pid_t pid, struct thread_state *found, in
 		*why = "it is a 32-bit program";
 		return -ENOTSUP;
 	}
-	count = look_at(p, pid, found, why);
+	count = threads_look(p, pid, found, why);
 	if (count >= 0)
 		count = look_at_others(p, pid, found, count, room, why);
 	if (count)

@@ -22,6 +22,8 @@ struct thread_state {
 /* The first thread comes first. Returns how many there are, not 0, or an error and *why. */
 int threads_find(struct ww_process *p, pid_t pid, struct thread_state *found, int room,
 		 const char **why);
+/* One of them: 1, 0 if nothing can be tried with it, or an error and *why. */
+int threads_look(struct ww_process *p, pid_t tid, struct thread_state *out, const char **why);
 /* Whether it is a thread of this process still, which goes by this number. */
 bool threads_belongs(const struct ww_process *p, pid_t pid, pid_t tid);
 

@@ -78,26 +78,29 @@ static int begin(struct ww_process *p, struct sys_file *uffd)
 	return r;
 }
 
-/* The number of ways in which it can fail is the kernel's; these are documented. */
+/* Of a process without memory, userfaultfd says that there is no memory. */
 static int known_error(const struct ww_process *p, int r)
 {
-	int gone;
+	int gone = r < 0 ? process_gone(p) : 0;
 
+	if (gone < 0)
+		return gone;
 	switch (r) {
 	case 0:
 	case -ENOTSUP:
 	case -EPERM:
 	case -EBUSY:
+	case -EALREADY:
 	case -ETIMEDOUT:
 	case -EAGAIN:
 	case -ENOMEM:
 	case -EMFILE:
 	case -ENFILE:
 	case -EBADF:
+	case -ESRCH:
 		return r;
 	default:
-		gone = process_gone(p);
-		return gone < 0 ? gone : r == -ESRCH ? -ESRCH : -EIO;
+		return -EIO;
 	}
 }
 

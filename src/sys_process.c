@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,9 +20,24 @@ long sys_ptrace(long request, pid_t tid, uintptr_t addr, uintptr_t data)
 	return negative_errno(syscall(SYS_ptrace, request, tid, addr, data));
 }
 
-int sys_wait_now(pid_t tid, int *status)
+int sys_wait_stop(pid_t tid, int *status)
 {
-	return (int)negative_errno(syscall(SYS_wait4, tid, status, WNOHANG | __WALL, NULL));
+	siginfo_t info = {.si_pid = 0};
+	long r = syscall(SYS_waitid, P_PID, tid, &info, WSTOPPED | WNOHANG | __WALL, NULL);
+
+	if (r == 0 && info.si_pid == tid) {
+		*status = info.si_status << 8 | 0x7f;
+		return 1;
+	}
+	if (r == 0)
+		r = syscall(SYS_waitid, P_PID, tid, &info, WEXITED | WNOWAIT | WNOHANG | __WALL,
+			    NULL);
+	if (r == -1)
+		return -ESRCH;
+	/* Stops of what is traced are told whatever is asked for. */
+	return info.si_pid == tid && info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED
+		       ? -ESRCH
+		       : 0;
 }
 
 int sys_pidfd_of_thread(struct sys_file *file, pid_t tid)

@@ -11,8 +11,11 @@
 #include "sys.h"
 
 long sys_ptrace(long request, pid_t tid, uintptr_t addr, uintptr_t data);
-/* 0 if nothing happened yet, else tid and *status. */
-int sys_wait_now(pid_t tid, int *status);
+/*
+ * 0 if the thread has not stopped, else 1 and *status as of waitpid(2); -ESRCH if it has ended,
+ * which is left to be found by its parent, which may be this process.
+ */
+int sys_wait_stop(pid_t tid, int *status);
 /* The descriptor of a thread that need not be the first of its process (Linux 6.9). */
 int sys_pidfd_of_thread(struct sys_file *file, pid_t tid);
 int sys_pidfd_getfd(struct sys_file *file, int pidfd, int fd);
