@@ -170,7 +170,7 @@ Test(targets, confined_ones_are_not_ended)
 Test(targets, of_the_same_user_need_no_privilege)
 {
 	if (geteuid() != 0)
-		cr_skip("takes root to become another user: all other tests run as the same one now");
+		cr_skip("takes root to become another user; all tests are of the same one now");
 	cr_assert_eq(child_result(attach_as_nobody, NULL), 0);
 }
 
@@ -226,7 +226,8 @@ static int i386_program(void)
 	static const unsigned char code[] = {0xb8, 29, 0, 0, 0, 0xcd, 0x80, 0xeb, 0xf7};
 	const uint32_t base = 0x08048000, begin = sizeof(Elf32_Ehdr) + sizeof(Elf32_Phdr);
 	Elf32_Ehdr header = {
-		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS32, ELFDATA2LSB, EV_CURRENT},
+		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS32, ELFDATA2LSB,
+			    EV_CURRENT},
 		.e_type = ET_EXEC, .e_machine = EM_386, .e_version = EV_CURRENT,
 		.e_entry = base + begin, .e_phoff = sizeof(header), .e_ehsize = sizeof(header),
 		.e_phentsize = sizeof(Elf32_Phdr), .e_phnum = 1,
@@ -343,8 +344,8 @@ Test(targets, may_replace_their_program_meanwhile)
 		for (int turns = 0; turns < 5; turns++) {
 			int r = attach_result(pid, &info);
 
-			cr_assert(r == 0 || r == -EAGAIN || r == -ESTALE || r == -ESRCH, "%d: %s", r,
-				  info.reason);
+			cr_assert(r == 0 || r == -EAGAIN || r == -ESTALE || r == -ESRCH,
+				  "%d: %s", r, info.reason);
 		}
 		cr_assert_eq(waitpid(pid, NULL, WNOHANG), 0, "it goes on");
 		child_end(pid);
