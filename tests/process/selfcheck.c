@@ -14,31 +14,30 @@
 
 #ifdef __x86_64__
 
+#define VECTORS "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14"
 #define GENERAL(X) \
 	X(rax, 1) X(rbx, 2) X(rdx, 3) X(rsi, 4) X(rbp, 5) X(r8, 6) X(r9, 7) X(r10, 8) X(r11, 9) \
 	X(r12, 10) X(r13, 11) X(r14, 12) X(r15, 13)
-#define VECTORS(X) \
-	X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
-#define PATTERN(n) "movabs $0x0102030405060708+" #n ", %rcx\n"
-#define SPREAD(n) "vmovq %rcx, %xmm" #n "\nvpbroadcastq %xmm" #n ", %ymm" #n "\n"
-#define LOAD(reg, n) PATTERN(n) "mov %rcx, %" #reg "\n"
-#define CHECK(reg, n) PATTERN(n) "cmp %rcx, %" #reg "\njne 9f\n"
-#define LOAD_VECTOR(n) PATTERN(n) SPREAD(n)
-#define CHECK_VECTOR(n) \
-	PATTERN(n) SPREAD(15) "vpxor %ymm15, %ymm" #n ", %ymm15\nvptest %ymm15, %ymm15\njnz 9f\n"
+#define LOAD(reg, n) "hold_pattern " #n "\nmov %rcx, %" #reg "\n"
+#define CHECK(reg, n) "hold_pattern " #n "\ncmp %rcx, %" #reg "\njne 9f\n"
 
 /* The direction flag and carry as well, which counting down leaves alone. */
-__asm__(".text\n.type hold_registers, @function\nhold_registers:\n"
+__asm__(".macro hold_pattern n\nmovabs $0x0102030405060708+\\n, %rcx\n.endm\n"
+	".macro hold_spread n, to\nhold_pattern \\n\n"
+	"vmovq %rcx, %xmm\\to\nvpbroadcastq %xmm\\to, %ymm\\to\n.endm\n"
+	".text\n.type hold_registers, @function\nhold_registers:\n"
 	"push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n"
 	"sub $24, %rsp\n"
 	"stmxcsr (%rsp)\nfnstcw 4(%rsp)\n"
 	"movl $0x5f80, 8(%rsp)\nldmxcsr 8(%rsp)\nmovw $0x0b7f, 12(%rsp)\nfldcw 12(%rsp)\n"
-	VECTORS(LOAD_VECTOR) GENERAL(LOAD)
+	".irp n," VECTORS "\nhold_spread \\n, \\n\n.endr\n" GENERAL(LOAD)
 	"mov %r15, -8(%rsp)\nmov %r14, -128(%rsp)\nfld1\nstd\nstc\n"
 	"1: dec %rdi\njnz 1b\njnc 9f\n"
 	"cmp %r15, -8(%rsp)\njne 9f\ncmp %r14, -128(%rsp)\njne 9f\n"
 	"pushf\npop %rcx\ntest $0x400, %ecx\njz 9f\n"
-	GENERAL(CHECK) VECTORS(CHECK_VECTOR)
+	GENERAL(CHECK)
+	".irp n," VECTORS "\nhold_spread \\n, 15\n"
+	"vpxor %ymm15, %ymm\\n, %ymm15\nvptest %ymm15, %ymm15\njnz 9f\n.endr\n"
 	"stmxcsr 8(%rsp)\ncmpl $0x5f80, 8(%rsp)\njne 9f\n"
 	"fnstcw 12(%rsp)\ncmpw $0x0b7f, 12(%rsp)\njne 9f\n"
 	"fld1\nfcomip %st(1), %st\njne 9f\n"
