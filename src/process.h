@@ -98,6 +98,10 @@ int process_scan(struct ww_process *p, struct ww_process_query *q, struct proces
 int process_scan_ioctl(struct ww_process *p, struct ww_process_query *q, struct process_result *to);
 int process_scan_pagemap(struct ww_process *p, struct ww_process_query *q,
 			 struct process_result *to);
+
+/* Opens what these descriptors are of, and takes them over. */
+int process_adopt(struct ww_process **out, struct sys_file *pidfd, struct sys_file *pagemap,
+		  struct sys_file *maps);
 /* Its number now: -ESRCH if it has none any more, -EINVAL for what is no process. */
 int process_number(const struct ww_process *p, int *number);
 /* The beginning of /proc/PID/NAME, as far as one read gives it. */

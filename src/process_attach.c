@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -64,15 +63,8 @@ static int open_uffd(struct ww_process *p, struct sys_file *uffd, struct ww_atta
 
 static int begin(struct ww_process *p, struct sys_file *uffd)
 {
-	int r;
+	int r = process_track_begin(p, uffd);
 
-	p->tracking = calloc(1, sizeof(*p->tracking));
-	if (!p->tracking)
-		return -ENOMEM;
-	p->tracking->uffd = SYS_NO_FILE;
-	r = process_track(p, uffd);
-	if (r < 0)
-		process_untrack(p);
 	if (r == -ENOTSUP)
 		p->attachment.reason = no_async;
 	return r;

@@ -187,7 +187,7 @@ static int begin(struct ww_process *p, unsigned flags)
 {
 	int r = fate(p);
 
-	if (r == 0)
+	if (r == 0 && p->pagemap.fd < 0)
 		r = open_files(p);
 	if (r == 0) {
 		find_limit(p);
@@ -288,6 +288,21 @@ int ww_process_open_pidfd(struct ww_process **out, int pidfd, unsigned flags)
 	if (r == 0)
 		r = process_number(p, &number);
 	return finish(out, p, r, flags);
+}
+
+int process_adopt(struct ww_process **out, struct sys_file *pidfd, struct sys_file *pagemap,
+		  struct sys_file *maps)
+{
+	struct ww_process *p;
+	int r = make(&p);
+
+	if (r < 0)
+		return r;
+	p->pidfd = *pidfd;
+	p->pagemap = *pagemap;
+	p->maps.file = *maps;
+	*pidfd = *pagemap = *maps = SYS_NO_FILE;
+	return finish(out, p, maps_begin(&p->maps), 0);
 }
 
 void ww_process_close(struct ww_process *p)

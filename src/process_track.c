@@ -223,15 +223,22 @@ int process_track_refresh(struct ww_process *p, bool written)
 	return r;
 }
 
-int process_track(struct ww_process *p, struct sys_file *uffd)
+int process_track_begin(struct ww_process *p, struct sys_file *uffd)
 {
-	struct tracking *t = p->tracking;
+	struct tracking *t = calloc(1, sizeof(*t));
 	int r;
 
+	if (!t)
+		return -ENOMEM;
 	t->uffd = *uffd;
 	*uffd = SYS_NO_FILE;
+	p->tracking = t;
 	r = enable(&t->uffd);
-	return r < 0 ? r : process_track_refresh(p, false);
+	if (r == 0)
+		r = process_track_refresh(p, false);
+	if (r < 0)
+		process_untrack(p);
+	return r;
 }
 
 void process_untrack(struct ww_process *p)

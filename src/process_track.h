@@ -36,7 +36,7 @@ struct tracking {
 /* All with the lock held, but process_untrack(), which is for what nobody uses any more as well. */
 
 /* Begins to track by this userfaultfd, which it takes over; what is there counts as not written. */
-int process_track(struct ww_process *p, struct sys_file *uffd);
+int process_track_begin(struct ww_process *p, struct sys_file *uffd);
 /* Finds mappings that came; what is there in them counts as written, or not. */
 int process_track_refresh(struct ww_process *p, bool written);
 /* Lists what was written in [*start, end), as far as there is room; *start is where to go on. */

@@ -76,6 +76,16 @@ int sys_write_memory(pid_t pid, uint64_t addr, const void *buffer, size_t size)
 	return copied(syscall(SYS_process_vm_writev, pid, local, 1ul, remote, 1ul, 0ul), size);
 }
 
+ssize_t sys_sendmsg(int socket, const struct msghdr *message, int flags)
+{
+	return negative_errno(syscall(SYS_sendmsg, socket, message, flags));
+}
+
+ssize_t sys_recvmsg(int socket, struct msghdr *message, int flags)
+{
+	return negative_errno(syscall(SYS_recvmsg, socket, message, flags));
+}
+
 uint64_t sys_now_ns(void)
 {
 	struct timespec now;

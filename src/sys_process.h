@@ -25,6 +25,10 @@ long sys_compare_files(pid_t a, pid_t b);
 int sys_read_memory(pid_t pid, uint64_t addr, void *buffer, size_t size);
 int sys_write_memory(pid_t pid, uint64_t addr, const void *buffer, size_t size);
 
+struct msghdr;
+ssize_t sys_sendmsg(int socket, const struct msghdr *message, int flags);
+ssize_t sys_recvmsg(int socket, struct msghdr *message, int flags);
+
 uint64_t sys_now_ns(void);
 void sys_yield(void);
 void sys_sleep_ns(long ns);

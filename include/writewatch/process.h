@@ -450,6 +450,44 @@ WW_PUBLIC int ww_process_get(struct ww_process *p, uint64_t *start, uint64_t end
 WW_PUBLIC int ww_process_detach(struct ww_process *p);
 
 /**
+ * ww_process_offer() - let another process watch this one
+ * @socket: a connected UNIX socket, at whose other end ww_process_accept() is called
+ *
+ * Hands over what the other process needs to watch all writable memory of this one; no permission
+ * is asked for then, and nothing is stopped. Nothing stays open here. The other end may be given
+ * what there is to be known of this process's mappings and what it writes, but not its memory.
+ *
+ * Return: 0, or
+ *   -ENOTSUP  no userfaultfd(2), pidfd_open(2) or /proc here
+ *   -EBADF, -ENOTSOCK  @socket is no descriptor, no socket
+ *   -EPIPE    it is no UNIX socket, or not connected
+ *   -EAGAIN   it would block
+ *   -ENOMEM   no memory
+ *   -EMFILE, -ENFILE  no descriptors left, or too many on their way
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_process_offer(int socket);
+
+/**
+ * ww_process_accept() - watch a process that offers it
+ * @out:    [out] the process, attached; NULL when the call fails
+ * @socket: a UNIX socket; the call waits for the offer unless it does not block
+ *
+ * As ww_process_open() and ww_process_attach() after each other. What is handed over is believed to
+ * be of the process at the other end, which is trusted to say what it writes: only its number is
+ * checked, with the kernel. After ww_process_detach() it has to offer again, or to be attached to.
+ *
+ * Ownership: the caller frees it with ww_process_close().
+ * Return: 0, or
+ *   -EINVAL   @out is NULL
+ *   -EPROTO   what came is no such offer
+ *   -EPIPE    nothing comes any more, or @socket is no UNIX socket
+ *   and those of ww_process_offer(), ww_process_open() and ww_process_attach()
+ * Since: 0.1
+ */
+WW_PUBLIC int ww_process_accept(struct ww_process **out, int socket);
+
+/**
  * ww_process_hint() - what stands in the way of looking at a process, or attaching to it?
  * @pid: its number
  *
