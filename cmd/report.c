@@ -260,7 +260,8 @@ int command_report(int argc, char **argv)
 		return STATUS_OK;
 	}
 	error = report_open(&report, options.path);
-	if (!error)
+	/* The table needs no more than the areas, and is wanted of long recordings. */
+	if (!error && options.format != FORMAT_CSV)
 		error = report_measure(&report);
 	status = error ? status_of(&report, error) : print_report(&report, &options);
 	report_close(&report);

@@ -91,10 +91,10 @@ static void print_head(const struct report *r, FILE *to, unsigned height)
 	print_fitting(to, h->command, 60);
 	fputs("</text>\n", to);
 	snprintf(text, sizeof(text),
-		 "Process %" PRIu64 ", %s in %" PRIu64 " intervals of %s, %s. Written: %s in "
+		 "Process %" PRIu64 ", %s in %" PRIu64 " interval%s of %s, %s. Written: %s in "
 		 "different pages.",
 		 h->pid, report_time(duration, (double)r->duration_ns / 1e9), r->intervals,
-		 report_time(interval, (double)h->interval_ns / 1e9),
+		 r->intervals == 1 ? "" : "s", report_time(interval, (double)h->interval_ns / 1e9),
 		 h->tracking == RECORDING_EXACT ? "tracked exactly" : "tracked by soft-dirty bits",
 		 report_size(size, (double)r->bytes));
 	print_label(to, "muted", 20, 56, text);
@@ -261,15 +261,16 @@ static void print_legend(const struct svg *svg, FILE *to, unsigned y)
 static void print_notes(const struct svg *svg, FILE *to, unsigned y)
 {
 	const struct report *r = svg->report;
+	size_t count = r->hottest_count - svg->band_count;
 	uint64_t hidden = r->stray_writes;
 	char text[256];
 
-	for (size_t i = SVG_BANDS; i < r->hottest_count; i++)
+	for (size_t i = svg->band_count; i < r->hottest_count; i++)
 		hidden += r->hottest[i]->page_writes;
 	if (hidden) {
-		snprintf(text, sizeof(text), "Not shown: %zu mappings with %.2g %% of the writes",
-			 r->hottest_count - svg->band_count,
-			 100 * (double)hidden / (double)r->page_writes);
+		snprintf(text, sizeof(text), "Not shown: %.2g %% of the writes, in %zu mapping%s%s",
+			 100 * (double)hidden / (double)r->page_writes, count,
+			 count == 1 ? "" : "s", r->stray_writes ? " and in none" : "");
 		print_label(to, "small muted", 20, y + 27, text);
 	}
 	if (r->incomplete) {

@@ -33,15 +33,16 @@ static void print_head(const struct report *r)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
 	printf("%s, process %" PRIu64 "\n", r->header->command, r->header->pid);
 	printf("recorded      %s, on Linux %s\n", when, r->header->release);
-	printf("duration      %s, in %" PRIu64 " intervals of %s\n",
+	printf("duration      %s, in %" PRIu64 " interval%s of %s\n",
 	       report_time(duration, (double)r->duration_ns / SECOND), r->intervals,
+	       r->intervals == 1 ? "" : "s",
 	       report_time(interval, (double)r->header->interval_ns / SECOND));
 	puts(r->header->tracking == RECORDING_EXACT
 		 ? "tracked       exactly, page by page"
 		 : "tracked       by soft-dirty bits, which miss writes in the moment of a reset");
 	if (r->incomplete)
-		printf("incomplete    %" PRIu64 " intervals: pages of theirs may be missing\n",
-		       r->incomplete);
+		printf("incomplete    %" PRIu64 " interval%s, of which pages may be missing\n",
+		       r->incomplete, r->incomplete == 1 ? "" : "s");
 }
 
 static void print_end(const struct report *r)

@@ -17,7 +17,9 @@ const char *report_size(char *text, double bytes)
 
 const char *report_time(char *text, double seconds)
 {
-	if (seconds < 0.9995e-3)
+	if (seconds <= 0)
+		snprintf(text, REPORT_WORDS, "0 s");
+	else if (seconds < 0.9995e-3)
 		snprintf(text, REPORT_WORDS, "%.3g us", seconds * 1e6);
 	else if (seconds < 0.9995)
 		snprintf(text, REPORT_WORDS, "%.3g ms", seconds * 1e3);
