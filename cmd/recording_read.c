@@ -116,6 +116,9 @@ static int read_interval(struct recording_reader *r, struct recording_interval *
 	for (size_t n = 0; n < i->count && !r->problem.text[0]; n++) {
 		ranges[n] = get_range(r, &last, 1);
 		r->pages += (ranges[n].end - ranges[n].start) / r->header.page_size;
+		/* So nobody's sums wrap, in pages or in bytes. */
+		if (r->pages > INT64_MAX / r->header.page_size)
+			recording_refuse_here(r, "more pages were written than can be, in all");
 	}
 	if (r->more && i->count && ranges[0].start < r->last_address)
 		recording_refuse_here(r, "the ranges of an interval are not in order");

@@ -270,7 +270,7 @@ static void print_notes(const struct svg *svg, FILE *to, unsigned y)
 	if (hidden) {
 		snprintf(text, sizeof(text), "Not shown: %.2g %% of the writes, in %zu mapping%s%s",
 			 100 * (double)hidden / (double)r->page_writes, count,
-			 count == 1 ? "" : "s", r->stray_writes ? " and in none" : "");
+			 count == 1 ? "" : "s", r->stray_writes ? " and outside of all" : "");
 		print_label(to, "small muted", 20, y + 27, text);
 	}
 	if (r->incomplete) {
