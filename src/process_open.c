@@ -39,6 +39,9 @@ int process_number(const struct ww_process *p, int *number)
 	const char *line;
 	int r;
 
+	/* Another process by the same descriptor must not be taken for this one. */
+	if (!sys_is_open(&p->pidfd))
+		return -EBADF;
 	snprintf(path, sizeof(path), "/proc/thread-self/fdinfo/%d", p->pidfd.fd);
 	r = read_text(path, text, sizeof(text));
 	if (r < 0)
