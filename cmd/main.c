@@ -27,11 +27,11 @@ static const struct command commands[] = {
     {"demo", demo_title, "watch memory while threads write, and check every answer", command_demo},
     {"probe", probe_title, "tell which backends work here, what they cost, and what would help",
      command_probe},
-    {"top", top_title, "show live which memory of a process is written", command_top},
     {"record", record_title, "write to a file which pages of a process are written",
      command_record},
     {"report", report_title, "tell what a recording says: how fast memory was written, and which",
      command_report},
+    {"top", top_title, "show live which memory of a process is written", command_top},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

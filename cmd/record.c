@@ -95,7 +95,7 @@ static int open_file(struct session *s)
 	if (s->options.file)
 		snprintf(s->path, sizeof(s->path), "%s", s->options.file);
 	else
-		snprintf(s->path, sizeof(s->path), "writewatch.%d.rec", (int)s->pid);
+		snprintf(s->path, sizeof(s->path), "writewatch.%d.wwr", (int)s->pid);
 	/* Which memory a process writes is nobody else's business. */
 	s->fd = open(s->path, flags | O_EXCL, 0600);
 	s->created = s->fd >= 0;
@@ -311,7 +311,7 @@ static void print_help(void)
 	     "written, interval by interval.\n"
 	     "\n"
 	     "  -i, --interval TIME  length of an interval, as in 0.5, 100ms or 10ms (100ms)\n"
-	     "  -o, --output FILE    where to write (writewatch.PID.rec)\n"
+	     "  -o, --output FILE    where to write (writewatch.PID.wwr)\n"
 	     "  -t, --time TIME      end after this time\n"
 	     "      --force          overwrite the file if it is there already\n"
 	     "  -h, --help           print this and exit\n"

@@ -14,6 +14,7 @@
 #include <writewatch/process.h>
 
 #define ROOM 4096
+#define ATTACH_TRIES 3
 
 /**
  * struct tracker - a process that is looked at
@@ -108,6 +109,18 @@ static int begin_soft_dirty(struct tracker *t)
 	return clear_soft_dirty(t);
 }
 
+/* On a busy machine a thread may need longer to stop; one that calls execve(2) is soon done. */
+static int attach(struct ww_process *p)
+{
+	int tries = 0;
+	int r;
+
+	do
+		r = ww_process_attach(p, 0);
+	while ((r == -ETIMEDOUT || r == -EAGAIN) && ++tries < ATTACH_TRIES);
+	return r;
+}
+
 static int begin(struct tracker *t, char *why)
 {
 	struct ww_attachment attachment = {.size = sizeof(attachment)};
@@ -117,7 +130,7 @@ static int begin(struct tracker *t, char *why)
 		explain_open(r, t->pid, why);
 		return r;
 	}
-	r = ww_process_attach(t->process, 0);
+	r = attach(t->process);
 	if (r == -ENOTSUP && begin_soft_dirty(t) == 0)
 		r = 0;
 	if (r == 0) {
