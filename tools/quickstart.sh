@@ -12,7 +12,7 @@
 set -u
 
 packages='gcc g++ libc6-dev dpkg-dev meson ninja-build pkg-config libcriterion-dev liburing-dev
-  libjansson-dev scdoc'
+  libjansson-dev libncurses-dev scdoc'
 ci_packages='valgrind clang libclang-rt-14-dev libsigsegv-dev qemu-system-x86 busybox-static cpio kmod
   e2fsprogs xz-utils patch flex bison bc libelf-dev redis-server redis-tools postgresql
   postgresql-contrib sqlite3'
