@@ -27,12 +27,6 @@
 #define SPIN_NS MS
 #define THREADS_TRIED 4
 
-#ifndef PTRACE_O_SUSPEND_SECCOMP
-#define PTRACE_O_SUSPEND_SECCOMP (1 << 21)
-#endif
-#ifndef PTRACE_EVENT_STOP
-#define PTRACE_EVENT_STOP 128
-#endif
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 
 /**
@@ -208,10 +202,7 @@ static int open_failed(struct victim *v, long error)
 {
 	if (error == -EMFILE || error == -ENFILE)
 		return say(v, (int)error, "it has no file descriptor left");
-	if (error == -ENOMEM)
-		return -ENOMEM;
-	return say(v, -ENOTSUP, error == -ENOSYS ? "the kernel has no userfaultfd for it"
-						 : "userfaultfd is denied to it");
+	return error == -ENOMEM ? -ENOMEM : say(v, -ENOTSUP, "userfaultfd is denied to it");
 }
 
 /* Its descriptor becomes ours. The number means something else where descriptors are not shared. */
@@ -381,7 +372,8 @@ int inject_userfaultfd(struct ww_process *p, struct sys_file *uffd, struct injec
 	if (r == 0)
 		r = gadgets_find(p, v->pid, &v->gadgets);
 	if (r == -ENOENT)
-		r = say(v, -ENOTSUP, "no instruction for a system call was found in it");
+		r = say(v, -EAGAIN, "no instruction for a system call was found in it: it is just "
+				    "beginning with its program, or has none");
 	if (r == 0)
 		r = run(v);
 	if (r < 0)

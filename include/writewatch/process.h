@@ -380,12 +380,11 @@ struct ww_attachment {
  *   -EINVAL    a null pointer, unknown flags
  *   -EALREADY  it is attached
  *   -ENOTSUP   the kernel has no PAGEMAP_SCAN or cannot write-protect asynchronously (Linux 6.7);
- *              or the process may not use userfaultfd(2), is a 32-bit program, or has no
- *              instruction that calls the system
+ *              or the process may not use userfaultfd(2), or is a 32-bit program
  *   -EPERM     ptrace(2) is not permitted, or seccomp is in the way: ww_process_attachment() tells
  *   -EBUSY     another process traces it, such as a debugger
  *   -ETIMEDOUT no thread of it stopped in time: they wait for what cannot be interrupted
- *   -EAGAIN    it was just calling execve(2)
+ *   -EAGAIN    it was just calling execve(2), or has no instruction that calls the system
  *   -ESRCH, -ESTALE  it ended, or called execve(2)
  *   -ENOMEM    no memory, here or for page tables of the process
  *   -EMFILE, -ENFILE  no descriptors left, here or in the process, or in the system

@@ -23,6 +23,7 @@
 #include "child.h"
 #include "leaks.h"
 #include "pages.h"
+#include "watch.h"
 
 /* Processes of every kind: attaching works, or it refuses and says why. */
 
@@ -291,63 +292,76 @@ Test(targets, that_nothing_can_stop_are_given_up)
 	cr_assert_eq(waitpid(pid, NULL, 0), pid);
 }
 
-static void *come_and_go(void *arg)
+static void *wait_idly(void *arg)
 {
+	for (;;)
+		pause();
 	return arg;
 }
 
-static void threads_come_and_go(void *arg)
+/* Another thread is there to be stopped, with a number of its own. */
+Test(targets, another_thread_will_do)
 {
-	for (;;) {
-		pthread_t threads[4];
+	struct ww_attachment info;
+	pid_t pid = fork();
 
-		for (int i = 0; i < 4; i++)
-			pthread_create(&threads[i], NULL, come_and_go, arg);
-		for (int i = 0; i < 4; i++)
-			pthread_join(threads[i], NULL);
+	if (pid == 0) {
+		pthread_t thread;
+
+		setpgid(0, 0);
+		pthread_create(&thread, NULL, wait_idly, NULL);
+		vfork_and_wait();
 	}
+	setpgid(pid, pid);
+	wait_for_state(pid, 'D');
+	for (int i = 0; i < 5; i++) {
+		cr_assert_eq(attach_result(pid, &info), 0, "%s", info.reason);
+		cr_assert(info.self_healing, "the stack of a thread has a guard below");
+	}
+	kill(-pid, SIGKILL);
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
 }
 
-Test(targets, may_end_meanwhile)
-{
-	for (int i = 0; i < 60; i++) {
-		struct ww_attachment info;
-		pid_t pid = fork(), killer;
-		int r;
+static char *watched_by_itself;
 
-		if (pid == 0)
-			threads_come_and_go(NULL);
-		killer = fork();
-		if (killer == 0) {
-			usleep((useconds_t)(i * 100));
-			_exit(kill(pid, SIGKILL));
-		}
-		for (r = 0; r == 0;)
-			r = attach_result(pid, &info);
-		cr_assert(r == -ESRCH || r == -ECHILD, "%d: %s", r, info.reason);
-		cr_assert_eq(waitpid(killer, NULL, 0), killer);
-		cr_assert_eq(waitpid(pid, NULL, 0), pid);
-	}
+static void watch_itself(void *arg)
+{
+	int uffd = watch_open();
+
+	(void)arg;
+	watched_by_itself[0] = 1;
+	if (uffd < 0 || !watch_attach(uffd, watched_by_itself, 16 * page_bytes()) ||
+	    !watch_protect(uffd, watched_by_itself, 16 * page_bytes()))
+		_exit(1);
+	watched_by_itself[page_bytes()] = 1;
 }
 
-Test(targets, may_replace_their_program_meanwhile)
+Test(targets, that_watch_themselves_go_on_doing_so)
 {
-	for (int i = 0; i < 60; i++) {
-		pid_t pid = fork();
-		struct ww_attachment info;
+	struct ww_page_range range = {0};
+	struct ww_process_query q = {.size = sizeof(q)};
+	struct ww_attachment info = {.size = sizeof(info)};
+	struct ww_process *p;
+	size_t count = 1;
+	pid_t pid;
 
-		if (pid == 0) {
-			usleep((useconds_t)(i * 50));
-			execl("/bin/sleep", "sleep", "100", NULL);
-			_exit(1);
-		}
-		for (int turns = 0; turns < 5; turns++) {
-			int r = attach_result(pid, &info);
-
-			cr_assert(r == 0 || r == -EAGAIN || r == -ESTALE || r == -ESRCH,
-				  "%d: %s", r, info.reason);
-		}
-		cr_assert_eq(waitpid(pid, NULL, WNOHANG), 0, "it goes on");
-		child_end(pid);
-	}
+	watched_by_itself = map_private(16 * page_bytes());
+	pid = child_start(watch_itself, NULL);
+	p = attach_to(pid);
+	cr_assert_eq(ww_process_attachment(p, &info), 0);
+	cr_assert_geq(info.skipped_busy, 1);
+	cr_assert_eq(take_written(p, watched_by_itself, 16 * page_bytes()), 0);
+	ww_process_close(p);
+	/* What it wrote to is still there for itself to be found. */
+	cr_assert_eq(ww_process_open(&p, pid, 0), 0);
+	q.start = (uintptr_t)watched_by_itself;
+	q.end = q.start + 16 * page_bytes();
+	q.required = WW_PAGE_WATCHED | WW_PAGE_WRITTEN;
+	cr_assert_eq(ww_process_scan(p, &q, &range, &count), 0);
+	cr_assert_eq(count, 1);
+	cr_assert_eq(range.start, q.start + page_bytes());
+	cr_assert_eq(range.end, q.start + 2 * page_bytes());
+	ww_process_close(p);
+	child_end(pid);
+	unmap(watched_by_itself, 16 * page_bytes());
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -243,4 +244,65 @@ Test(undisturbed, small_stacks_are_not_written_below)
 	close(ready[1]);
 	child_end(pid);
 	munmap(heap, 64 * page);
+}
+
+static void *come_and_go(void *arg)
+{
+	return arg;
+}
+
+static void threads_come_and_go(void *arg)
+{
+	for (;;) {
+		pthread_t threads[4];
+
+		for (int i = 0; i < 4; i++)
+			pthread_create(&threads[i], NULL, come_and_go, arg);
+		for (int i = 0; i < 4; i++)
+			pthread_join(threads[i], NULL);
+	}
+}
+
+Test(undisturbed, or_ended_meanwhile)
+{
+	for (int i = 0; i < 60; i++) {
+		struct ww_attachment info;
+		pid_t pid = fork(), killer;
+		int r;
+
+		if (pid == 0)
+			threads_come_and_go(NULL);
+		killer = fork();
+		if (killer == 0) {
+			usleep((useconds_t)(i * 100));
+			_exit(kill(pid, SIGKILL));
+		}
+		for (r = 0; r == 0;)
+			r = attach_result(pid, &info);
+		cr_assert(r == -ESRCH || r == -ECHILD, "%d: %s", r, info.reason);
+		cr_assert_eq(waitpid(killer, NULL, 0), killer);
+		cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	}
+}
+
+Test(undisturbed, or_with_another_program_meanwhile)
+{
+	for (int i = 0; i < 60; i++) {
+		pid_t pid = fork();
+		struct ww_attachment info;
+
+		if (pid == 0) {
+			usleep((useconds_t)(i * 50));
+			execl("/bin/sleep", "sleep", "100", NULL);
+			_exit(1);
+		}
+		for (int turns = 0; turns < 5; turns++) {
+			int r = attach_result(pid, &info);
+
+			cr_assert(r == 0 || r == -EAGAIN || r == -ESTALE || r == -ESRCH,
+				  "%d: %s", r, info.reason);
+		}
+		cr_assert_eq(waitpid(pid, NULL, WNOHANG), 0, "it goes on");
+		child_end(pid);
+	}
 }
