@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "uapi/userfaultfd.h"
 
@@ -230,6 +231,7 @@ int process_track_begin(struct ww_process *p, struct sys_file *uffd)
 
 	if (!t)
 		return -ENOMEM;
+	t->owner = getpid();
 	t->uffd = *uffd;
 	*uffd = SYS_NO_FILE;
 	p->tracking = t;
@@ -247,8 +249,8 @@ void process_untrack(struct ww_process *p)
 
 	if (!t)
 		return;
-	/* A child of this process may hold the descriptor open. */
-	for (size_t i = 0; i < t->count; i++)
+	/* A child may hold the descriptor open; in a child, the parent's watching goes on. */
+	for (size_t i = 0; i < t->count && t->owner == getpid(); i++)
 		if (!t->list[i].error)
 			unregister(t, t->list[i].start, t->list[i].end);
 	sys_close(&t->uffd);

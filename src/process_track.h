@@ -22,11 +22,13 @@ struct tracked {
 
 /**
  * struct tracking - what attaching has made
+ * @owner:    the process that attached: not a child of it
  * @uffd:     its userfaultfd
  * @list:     ascending
  * @count, @room: how many there are, and may be before it has to grow
  */
 struct tracking {
+	pid_t owner;
 	struct sys_file uffd;
 	struct tracked *list;
 	size_t count;

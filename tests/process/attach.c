@@ -267,6 +267,25 @@ Test(attach, watches_the_own_process)
 	unmap(memory, 16 * page);
 }
 
+static int close_inherited(void *arg)
+{
+	ww_process_close(arg);
+	return 0;
+}
+
+Test(attach, outlives_what_a_child_inherits)
+{
+	struct orders o;
+	pid_t pid = start(&o);
+	struct ww_process *p = attach_to(pid);
+
+	cr_assert_eq(child_result(close_inherited, p), 0);
+	tell(&o, WRITE, 3, 2);
+	expect(p, &o, 3, 2);
+	ww_process_close(p);
+	end(&o, pid);
+}
+
 Test(attach, refuses_bad_arguments)
 {
 	struct ww_attachment info = {.size = 1};
