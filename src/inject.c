@@ -33,6 +33,7 @@
  * struct victim - the thread that is stopped
  * @before: its registers as they are to be again
  * @mask:   its signal mask, likewise
+ * @shadowed: it has a shadow stack, which knows no return to the frame
  */
 struct victim {
 	struct ww_process *p;
@@ -40,6 +41,7 @@ struct victim {
 	pid_t pid, tid;
 	struct user_regs_struct before;
 	uint64_t mask;
+	bool shadowed;
 	struct gadgets gadgets;
 	struct stacks stacks;
 	struct frame frame;
@@ -166,7 +168,7 @@ static int save(struct victim *v, bool of_group)
 	frame_abort_sequence(v->pid, v->tid, &v->before);
 	v->frame.at = 0;
 	floor = stacks_floor(&v->stacks, v->before.rsp);
-	if (v->gadgets.call_and_return && v->gadgets.leave && floor != UINT64_MAX)
+	if (v->gadgets.call_and_return && v->gadgets.leave && floor != UINT64_MAX && !v->shadowed)
 		frame_build(&v->frame, v->tid, &v->before, v->mask, v->gadgets.leave, floor);
 	if (v->frame.at &&
 	    (sys_read_memory(v->pid, v->frame.at, v->frame.saved, v->frame.size) < 0 ||
@@ -275,6 +277,7 @@ static int try_thread(struct victim *v, const struct thread_state *thread)
 	int r, restored;
 
 	v->tid = thread->tid;
+	v->shadowed = thread->shadowed;
 	if (thread->confined)
 		options |= PTRACE_O_SUSPEND_SECCOMP;
 	r = (int)sys_ptrace(PTRACE_SEIZE, v->tid, 0, options);

@@ -32,7 +32,7 @@ bool threads_belongs(const struct ww_process *p, pid_t pid, pid_t tid)
 int threads_look(struct ww_process *p, pid_t tid, struct thread_state *out, const char **why)
 {
 	char name[64], text[4096];
-	const char *state;
+	const char *state, *features;
 
 	snprintf(name, sizeof(name), "task/%d/status", (int)tid);
 	if (process_text(p, name, text, sizeof(text)) < 0)
@@ -44,7 +44,12 @@ int threads_look(struct ww_process *p, pid_t tid, struct thread_state *out, cons
 	state = strstr(text, "\nState:\t");
 	if (!state || strchr("DZXx", state[8]))
 		return 0;
-	*out = (struct thread_state){tid, number_behind(text, "\nSeccomp:") > 0};
+	features = strstr(text, "\nx86_Thread_features:");
+	*out = (struct thread_state){
+		.tid = tid,
+		.confined = number_behind(text, "\nSeccomp:") > 0,
+		.shadowed = features && strstr(features, "shstk"),
+	};
 	return 1;
 }
 

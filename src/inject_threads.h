@@ -13,10 +13,12 @@ struct ww_process;
 /**
  * struct thread_state - a thread that is neither ended nor waits in a way that nothing interrupts
  * @confined: by seccomp
+ * @shadowed: returns go where the processor remembers, not where the stack says
  */
 struct thread_state {
 	pid_t tid;
 	bool confined;
+	bool shadowed;
 };
 
 /* The first thread comes first. Returns how many there are, not 0, or an error and *why. */
