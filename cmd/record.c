@@ -3,6 +3,7 @@
 #include "command.h"
 #include "duration.h"
 #include "processes.h"
+#include "signals.h"
 #include "text.h"
 #include "tracker.h"
 
@@ -31,28 +32,6 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	(void)context;
 	got_signal = number;
 	from_terminal = info->si_code == SI_KERNEL;
-}
-
-/* Delivered only while the loop waits; *waiting is the mask for that. */
-static void catch_signals(sigset_t *waiting)
-{
-	static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO}, old;
-	sigset_t blocked;
-
-	sigemptyset(&blocked);
-	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
-		/* Under nohup(1) it is to go on. */
-		sigaction(stops[i], NULL, &old);
-		if (old.sa_handler == SIG_IGN)
-			continue;
-		sigaddset(&blocked, stops[i]);
-		sigaction(stops[i], &action, NULL);
-	}
-	sigprocmask(SIG_BLOCK, &blocked, waiting);
-	/* Errors of write(2) instead. */
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
 }
 
 /**
@@ -341,6 +320,6 @@ int command_record(int argc, char **argv)
 	}
 	session.pid = session.options.pid;
 	/* Before the process is tracked: whatever happens, it is to be left as it was. */
-	catch_signals(&session.waiting);
+	signals_catch(on_signal, &session.waiting);
 	return run(&session);
 }

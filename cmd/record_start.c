@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "record.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,23 +10,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* In the child: as if the shell had started it. */
-static void restore_signals(void)
-{
-	sigset_t none;
-
-	signal(SIGPIPE, SIG_DFL);
-	signal(SIGXFSZ, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static _Noreturn void run(char **command, int failure)
 {
 	ssize_t n;
 	int error;
 
-	restore_signals();
+	signals_restore();
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
 		execvp(command[0], command);
 	error = errno;

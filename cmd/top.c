@@ -2,6 +2,7 @@
 #include "top.h"
 #include "command.h"
 #include "duration.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -13,9 +14,11 @@
 
 static volatile sig_atomic_t got_stop, got_resize;
 
-static void on_stop(int number)
+static void on_stop(int number, siginfo_t *info, void *context)
 {
 	(void)number;
+	(void)info;
+	(void)context;
 	got_stop = 1;
 }
 
@@ -28,28 +31,14 @@ static void on_resize(int number)
 /* Delivered only while the loop waits; *waiting is the mask for that. */
 static void catch_signals(sigset_t *waiting)
 {
-	static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-	struct sigaction action = {.sa_handler = on_stop};
-	sigset_t blocked;
+	struct sigaction action = {.sa_handler = on_resize};
+	sigset_t resize;
 
-	sigemptyset(&blocked);
-	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
-		struct sigaction old;
-
-		/* Under nohup(1) it is to go on. */
-		sigaction(stops[i], NULL, &old);
-		if (old.sa_handler == SIG_IGN)
-			continue;
-		sigaddset(&blocked, stops[i]);
-		sigaction(stops[i], &action, NULL);
-	}
-	action.sa_handler = on_resize;
-	sigaddset(&blocked, SIGWINCH);
+	signals_catch(on_stop, waiting);
+	sigemptyset(&resize);
+	sigaddset(&resize, SIGWINCH);
 	sigaction(SIGWINCH, &action, NULL);
-	/* The output may be a pipe to head(1): the target is to be left properly then, too. */
-	action.sa_handler = SIG_IGN;
-	sigaction(SIGPIPE, &action, NULL);
-	sigprocmask(SIG_BLOCK, &blocked, waiting);
+	sigprocmask(SIG_BLOCK, &resize, NULL);
 	sigdelset(waiting, SIGWINCH);
 }
 

@@ -363,8 +363,10 @@ def until_done(p):
 @contextlib.contextmanager
 def recording(path, *args):
     with subprocess.Popen([command, 'record', '-o', path, *map(str, args)], text=True,
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE) as record:
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          # As of what a script runs aside.
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
+                          ) as record:
         try:
             # Something is in it once the process is tracked.
             while not os.path.exists(path) or not os.path.getsize(path):
@@ -429,7 +431,7 @@ def test_record_goes_on_with_the_command():
     need_tracking()
     with directory() as path:
         with recording(f'{path}/x', '-t', '0.1', '--', 'sh', '-c',
-                       'read line; echo "still $line"; exit 4') as record:
+                       'read line; kill -INT $$; echo "still $line"; exit 4') as record:
             assert 'intervals' in record.stderr.readline()
             assert Recording(f'{path}/x').end == [0, 0]
             assert record.communicate('here\n', timeout=30)[0] == 'still here\n'
@@ -473,6 +475,7 @@ def test_record_is_killed():
     with directory() as path, writing('rate') as p:
         with recording(f'{path}/x', '-i', '20ms', p.pid) as record:
             while os.path.getsize(f'{path}/x') < 600:
+                assert record.poll() is None, record.communicate()
                 time.sleep(0.02)
             record.kill()
             record.communicate(timeout=30)
