@@ -100,7 +100,7 @@ int top_screen_key(void)
 	if (key == ERR)
 		return 0;
 	if (screen.help)
-		screen.help = key == 'q';
+		screen.help = false;
 	else if (key == 'h' || key == '?')
 		screen.help = true;
 	else if (key == 'w')

@@ -279,7 +279,10 @@ def test_screen():
             read_until(terminal, b'MAPPING')
             os.write(terminal, b'h')
             read_until(terminal, b'any key: back')
-            os.write(terminal, b'x q')
+            # Any key ends the help, and nothing but the help.
+            os.write(terminal, b'q')
+            read_until(terminal, b'h help')
+            os.write(terminal, b' q')
             read_until(terminal, rb'\x1b\[\?1049l')
         assert top.returncode == 0
         is_left_alone(p.pid)
