@@ -104,8 +104,11 @@ static struct ww_process *open_process(pid_t pid)
 static struct ww_attachment attach(struct ww_process *p)
 {
 	struct ww_attachment info = {.size = sizeof(info)};
-	int r = ww_process_attach(p, 0);
+	int r = -ETIMEDOUT;
 
+	/* A process whose memory is being swapped can wait for that for long. */
+	for (int i = 0; i < 10 && r == -ETIMEDOUT; i++)
+		r = ww_process_attach(p, 0);
 	ww_process_attachment(p, &info);
 	if (r == -ENOTSUP || r == -EPERM) {
 		fprintf(stderr, "%s\n", info.reason ? info.reason : strerror(-r));

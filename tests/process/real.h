@@ -19,13 +19,14 @@ void real_continue(void);
  * enum page_state - what a page of a copy is
  * @PAGE_EMPTY: nothing is there; of a private file mapping: nothing, or a page of the file
  * @PAGE_OWN:   private memory with a content of its own
+ * @PAGE_UNSURE: of a private file mapping, swapped out or a page of the file that was dropped
  * @PAGE_COMMON: shared memory, whose content counts wherever it is
  */
-enum page_state { PAGE_EMPTY, PAGE_OWN, PAGE_COMMON };
+enum page_state { PAGE_EMPTY, PAGE_OWN, PAGE_UNSURE, PAGE_COMMON };
 
 /**
  * struct piece - a mapping, copied
- * @bytes: of pages that are PAGE_OWN or PAGE_COMMON
+ * @bytes: of pages that are not PAGE_EMPTY
  * @state: one of each page
  */
 struct piece {

@@ -107,7 +107,9 @@ static bool differs(const struct comparison *c, const struct piece *a, const str
 		return false;
 	if (state(c, a, address) != PAGE_EMPTY)
 		return memcmp(content(a, address), content(b, address), c->page) != 0;
-	return b->file || !is_zero(content(b, address), c->page);
+	if (b->file)
+		return state(c, b, address) == PAGE_OWN;
+	return !is_zero(content(b, address), c->page);
 }
 
 static void show_missed(struct comparison *c, const struct piece *a, const struct piece *b,

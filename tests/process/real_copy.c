@@ -49,12 +49,12 @@ static void read_pages(const struct source *s, int file, uint64_t offset, char *
 	}
 }
 
-/* A write-protected entry of a private file mapping that is not present is a marker. */
-static bool is_own(const struct piece *m, uint64_t entry)
+/* In a file mapping a marker keeps that a page was write-protected, and looks like a swapped one. */
+static enum page_state private_state(const struct piece *m, uint64_t entry)
 {
-	if (m->file && entry & SWAPPED && entry & PROTECTED)
-		return false;
-	return entry & (PRESENT | SWAPPED) && !(entry & FILE_PAGE);
+	if (!(entry & (PRESENT | SWAPPED)) || entry & FILE_PAGE)
+		return PAGE_EMPTY;
+	return m->file && entry & SWAPPED && entry & PROTECTED ? PAGE_UNSURE : PAGE_OWN;
 }
 
 static void copy_private(const struct source *s, struct piece *m)
@@ -72,9 +72,9 @@ static void copy_private(const struct source *s, struct piece *m)
 		for (size_t i = 0; i < count; i++) {
 			size_t at = (first + i) * s->page;
 
-			if (!is_own(m, entries[i]))
+			m->state[first + i] = private_state(m, entries[i]);
+			if (m->state[first + i] == PAGE_EMPTY)
 				continue;
-			m->state[first + i] = PAGE_OWN;
 			read_pages(s, s->memory, m->start + at, m->bytes + at, s->page);
 		}
 	}
