@@ -19,6 +19,8 @@ ONE = ('@@ begin one\n[RUN ] s::a\n[PASS] s::a: (0.00s)\n[RUN ] s::b\n[SKIP] s::
 TWO = '@@ begin two\n[RUN ] s::c\n[PASS] s::c: (0.00s)\n\n@@ end two 0 1\n'
 QUIET = '@@ messages\n[ 1.0] fine\n@@ end messages\n'
 DONE = '@@ done\n'
+REAL_PLAN = 'user auto||roomy|100|auto|mprotect|real\n'
+REAL = START + CONFIG + '@@ begin real\nnot there\n\n@@ end real 77 1\n' + QUIET + DONE
 GOOD = START + CONFIG + BACKENDS + ONE + TWO + QUIET + DONE
 
 # name: plan, output, options, rows that must be there, how many may fail
@@ -28,6 +30,14 @@ CASES = {
         'ok - 6.1 thp=always user auto one: s::b # SKIP needs root',
         'ok - 6.1 thp=always user auto two: s::c',
         'ok - 6.1 thp=always user auto: the kernel does not complain'], 0),
+    'servers that are not installed': (REAL_PLAN, REAL, [], [
+        'ok - 6.1 thp=always user auto real: nothing is missed of servers at work '
+        '# SKIP not there'], 0),
+    'a write that is missed': (REAL_PLAN, REAL.replace('real 77', 'real 1'), [], [
+        'not ok - 6.1 thp=always user auto real: nothing is missed of servers at work'], 1),
+    'a skip of what never is': (PLAN, GOOD.replace('@@ end backends 0', '@@ end backends 77'), [], [
+        'not ok - 6.1 thp=always user auto backends: the backend is the right one and loses '
+        'nothing'], 1),
     'a failed test': (PLAN, GOOD.replace('[PASS] s::c: (0', '[----] why\n[FAIL] s::c: (0'), [], [
         'not ok - 6.1 thp=always user auto two: s::c', '#   [----] why'], 1),
     'a crash': (PLAN, GOOD.replace('[PASS] s::c: (0.00s)', 'partial[FAIL] s::c: CRASH!'), [], [

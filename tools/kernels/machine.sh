@@ -13,11 +13,15 @@ copy_programs() {
 	mapfile -t files < <(find "$build/tests" -maxdepth 1 -type f -name 'test-*')
 	files+=("$build"/tests/vm/{launch,reclaim,backends} "$build/cmd/writewatch"
 		"$build/tests/fuzz/test-fuzz-replay")
+	# Servers to attach to, those that are installed.
+	files+=("$build/tests/process/real" tests/vm/real.sh)
+	mapfile -t -O ${#files[@]} files < <(command -v redis-server redis-benchmark sqlite3)
 	# The patched kernel's own.
 	[[ -z ${image:-} || ! -f ${image%/*}/selftest ]] || files+=("${image%/*}/selftest")
 	mkdir -p "$1/tests" "$1/lib" && cp "${files[@]}" "$1/tests" &&
 		cp -r tests/fuzz/corpus "$1/corpus" || return
-	ldd "${files[@]}" 2>/dev/null | grep -oE '/[^ ]+\.so[^ ]*[^ :]' | sort -u | xargs cp -Lt "$1/lib"
+	ldd "${files[@]}" 2>/dev/null | grep -oE '/[^ ]+\.so[^ ]*[^ :]' | xargs realpath -s | sort -u |
+		xargs cp -Lt "$1/lib"
 	strip -g "$1"/tests/* 2>/dev/null
 	return 0
 }
