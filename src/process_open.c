@@ -192,6 +192,9 @@ static int begin(struct ww_process *p, unsigned flags)
 
 	if (r == 0 && p->pagemap.fd < 0)
 		r = open_files(p);
+	/* What is just ending may not be looked at any more. */
+	if (r == -EACCES && fate(p) < 0)
+		r = fate(p);
 	if (r == 0) {
 		find_limit(p);
 		/* It may have ended since, which looks like a process without any page. */

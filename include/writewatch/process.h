@@ -227,7 +227,8 @@ WW_PUBLIC uint64_t ww_process_categories(struct ww_process *p);
  *             have, a category excluded that is required or in @any_of
  *   -ENOTSUP  a category cannot be told (see @refused); or %WW_SCAN_RESET or %WW_SCAN_WATCHED_ONLY
  *             where pagemap is read (@refused is %WW_PAGE_WATCHED); or a reset of a range with huge
- *             pages of hugetlbfs, of which one may be clipped (@refused is 0)
+ *             pages of hugetlbfs, of which one may be clipped (@refused is 0); kernels before
+ *             Linux 6.11 do not tell which they are, and reset them as they do
  *   -EPERM    with %WW_SCAN_WATCHED_ONLY: something in the range is not watched
  *   -EBADF    the program closed a descriptor of @p
  * or, with *@count ranges listed, and reset, before the error, and @next where the call failed:
@@ -298,7 +299,8 @@ enum ww_memwatch_limits {
  *             page aligned, @len is 0, the range wraps or leaves the addresses a process can have,
  *             @vec is NULL or @vec_len 0 with %WW_MEMWATCH_GET, or not without
  *   -ENOTSUP  something in the range is not watched and the kernel has no soft-dirty bits, or
- *             @limits is NULL; or the range to be cleared has huge pages of hugetlbfs
+ *             @limits is NULL; or the range to be cleared has huge pages of hugetlbfs, as far as
+ *             the kernel tells (Linux 6.11)
  *   -EBUSY    the calling process has contexts with the backend soft-dirty, and the soft-dirty bits
  *             that were to be cleared are its own
  *   -EACCES   the soft-dirty bits of the process may not be cleared

@@ -26,6 +26,17 @@ void attach_begin(void)
 	cr_assert_eq(r, 0, "%d: %s", r, info.reason);
 }
 
+/* A busy machine may not stop a thread in time. */
+static int attach(struct ww_process *p)
+{
+	int tries = 0, r;
+
+	do
+		r = ww_process_attach(p, 0);
+	while (r == -ETIMEDOUT && ++tries < MOST_TRIES);
+	return r;
+}
+
 int attach_result(pid_t pid, struct ww_attachment *info)
 {
 	struct ww_process *p;
@@ -35,7 +46,7 @@ int attach_result(pid_t pid, struct ww_attachment *info)
 	r = ww_process_open(&p, pid, 0);
 	if (r < 0)
 		return r;
-	r = ww_process_attach(p, 0);
+	r = attach(p);
 	cr_assert_eq(ww_process_attachment(p, info), 0);
 	cr_assert_eq(info->attached, r == 0);
 	ww_process_close(p);
@@ -49,7 +60,7 @@ struct ww_process *attach_to(pid_t pid)
 	int r;
 
 	cr_assert_eq(ww_process_open(&p, pid, 0), 0);
-	r = ww_process_attach(p, 0);
+	r = attach(p);
 	ww_process_attachment(p, &info);
 	cr_assert_eq(r, 0, "%d: %s", r, info.reason);
 	return p;

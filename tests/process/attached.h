@@ -8,6 +8,8 @@
 #include <sys/types.h>
 #include <writewatch/process.h>
 
+#define MOST_TRIES 10
+
 /* To be called before a test: skips it, with the library's reason, where attaching is refused. */
 void attach_begin(void);
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include <writewatch/process.h>
@@ -9,6 +12,8 @@
 #include "leaks.h"
 #include "pages.h"
 #include "watch.h"
+
+#include "../../src/uapi/procmap_query.h"
 
 /* What a scan lists and what it resets, in memory of which that is known. */
 
@@ -315,6 +320,20 @@ Test(scan, empty_memory_that_is_watched_counts_as_written)
 	expect_range(1, 100, PAGES - 1, WW_PAGE_WRITTEN);
 }
 
+/* By PROCMAP_QUERY: the text of /proc/PID/maps does not. */
+static bool mappings_are_told(void)
+{
+	struct wwk_procmap_query q = {
+		.size = sizeof(q),
+		.query_addr = (uintptr_t)memory,
+	};
+	int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	int r = ioctl(maps, WWK_PROCMAP_QUERY, &q);
+
+	close(maps);
+	return r == 0;
+}
+
 Test(scan, huge_pages_of_hugetlbfs_are_not_reset)
 {
 	struct ww_process_query q = of_memory(WW_PAGE_WRITTEN, WW_SCAN_RESET);
@@ -326,6 +345,8 @@ Test(scan, huge_pages_of_hugetlbfs_are_not_reset)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_HUGETLB | MAP_NORESERVE, -1, 0);
 	if (huge == MAP_FAILED)
 		cr_skip_test("no mapping of hugetlbfs could be made");
+	if (!mappings_are_told())
+		cr_skip_test("the kernel does not tell which mappings are of hugetlbfs");
 	write_every_second(10);
 	cr_assert_eq(ww_process_scan(p, &q, ranges, &count), -ENOTSUP);
 	cr_assert(count == 0 && q.refused == 0);
