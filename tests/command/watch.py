@@ -28,6 +28,9 @@ PAGES = 256
 NOBODY = 65534
 NO_BACKEND = 3
 
+# Also where nohup(1) started the tests.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 
 def run(*args, **more):
     more.setdefault('stdin', subprocess.DEVNULL)

@@ -207,6 +207,8 @@ Test(attach, leaves_the_process_as_it_was)
 	char *before, *after;
 
 	tell(&o, WRITE, 0, 100);
+	/* The last order is the one that comes again: it can be seen in registers. */
+	tell(&o, WRITE, 50, 1);
 	wait_for_state(pid, 'S');
 	before = look_of(pid);
 	for (int i = 0; i < 3; i++) {
