@@ -26,6 +26,8 @@
 #define STEP_NS (1000 * (uint64_t)MS)
 #define SPIN_NS MS
 #define THREADS_TRIED 4
+/* The sanitizers' runtimes want most of it. */
+#define STACK ((size_t)1 << 20)
 
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 
@@ -340,19 +342,18 @@ static void *inject_thread(void *arg)
 
 static int run(struct victim *v)
 {
-	const size_t stack_size = 256 << 10;
 	pthread_t thread;
 	void *stack;
-	int r = sys_mmap(&stack, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	int r = sys_mmap(&stack, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
 
 	if (r < 0)
 		return r;
-	r = sys_thread_start(&thread, stack, stack_size, inject_thread, v);
+	r = sys_thread_start(&thread, stack, STACK, inject_thread, v);
 	if (r == 0) {
 		sys_thread_join(thread);
 		r = v->outcome;
 	}
-	sys_munmap(stack, stack_size);
+	sys_munmap(stack, STACK);
 	return r == -EAGAIN && !v->result->why ? -ENOMEM : r;
 }
 

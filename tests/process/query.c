@@ -212,7 +212,8 @@ Test(query, the_end_of_the_address_space)
 			last = range.end;
 		}
 		cr_assert_gt(last, start);
-		cr_assert_gt(q.end, last, "the last page cannot be mapped");
+		/* Where addresses are not randomized, the stack ends there. */
+		cr_assert_geq(q.end, last);
 		/* And not a byte more. */
 		q.end++;
 		cr_assert_eq(ask(way, &q), -EINVAL);
