@@ -295,6 +295,12 @@ static int get_soft_dirty(struct tracker *t)
 	return r == 0 ? clear_soft_dirty(t) : r;
 }
 
+static int read_mappings(struct tracker *t)
+{
+	rewind(t->maps);
+	return mappings_read(&t->mappings, t->maps);
+}
+
 static int get_written(struct tracker *t)
 {
 	int r = 0;
@@ -302,10 +308,8 @@ static int get_written(struct tracker *t)
 	t->count = 0;
 	if (t->way == TRACKER_EXACT)
 		r = ww_process_refresh(t->process);
-	if (r == 0) {
-		rewind(t->maps);
-		r = mappings_read(&t->mappings, t->maps);
-	}
+	if (r == 0)
+		r = read_mappings(t);
 	if (r == 0)
 		r = t->way == TRACKER_EXACT ? get_exact(t) : get_soft_dirty(t);
 	return r;
@@ -321,8 +325,7 @@ static int begin_again(struct tracker *t)
 	r = begin(t, why);
 	if (r == 0) {
 		t->count = 0;
-		rewind(t->maps);
-		r = mappings_read(&t->mappings, t->maps);
+		r = read_mappings(t);
 	}
 	return r;
 }

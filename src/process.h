@@ -104,6 +104,8 @@ int process_adopt(struct ww_process **out, struct sys_file *pidfd, struct sys_fi
 		  struct sys_file *maps);
 /* Its number now: -ESRCH if it has none any more, -EINVAL for what is no process. */
 int process_number(const struct ww_process *p, int *number);
+/* The beginning of a file, as far as one read gives it, as text. */
+int process_read(const char *path, char *text, size_t size);
 /* The beginning of /proc/PID/NAME, as far as one read gives it. */
 int process_text(const struct ww_process *p, const char *name, char *text, size_t size);
 /* process_scan_ioctl() of what holds no huge pages of hugetlbfs, all of which may be looked at. */

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,22 +8,6 @@
 #include "process.h"
 
 #define CAP_PTRACE (UINT64_C(1) << 19)
-
-static int read_path(const char *path, char *text, size_t size)
-{
-	struct sys_file file;
-	ssize_t n;
-	int r = sys_open(&file, path, O_RDONLY);
-
-	if (r < 0)
-		return r;
-	n = sys_read(file.fd, text, size - 1);
-	sys_close(&file);
-	if (n < 0)
-		return (int)n;
-	text[n] = '\0';
-	return 0;
-}
 
 /* The lines of a status file that decide. */
 struct rights {
@@ -38,7 +21,7 @@ static bool read_rights(const char *path, struct rights *r)
 	char text[4096];
 	const char *uid, *gid, *permitted, *effective;
 
-	if (read_path(path, text, sizeof(text)) < 0)
+	if (process_read(path, text, sizeof(text)) < 0)
 		return false;
 	uid = strstr(text, "\nUid:");
 	gid = strstr(text, "\nGid:");
@@ -73,7 +56,7 @@ static const char *yama_hint(void)
 {
 	char text[16];
 
-	if (read_path("/proc/sys/kernel/yama/ptrace_scope", text, sizeof(text)) < 0)
+	if (process_read("/proc/sys/kernel/yama/ptrace_scope", text, sizeof(text)) < 0)
 		return NULL;
 	switch (text[0]) {
 	case '1':

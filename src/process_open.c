@@ -14,22 +14,27 @@
 #define TASK_EXITING 0x4u
 #define TASK_OF_KERNEL 0x200000u
 
-static int read_text(const char *path, char *text, size_t size)
+/* What one read gives, as text; closes the file. */
+static int read_once(struct sys_file *file, char *text, size_t size)
 {
-	struct sys_file file;
 	ssize_t n;
-	int r = sys_open(&file, path, O_RDONLY);
 
-	if (r < 0)
-		return r;
 	do
-		n = sys_read(file.fd, text, size - 1);
+		n = sys_read(file->fd, text, size - 1);
 	while (n == -EINTR);
-	sys_close(&file);
+	sys_close(file);
 	if (n < 0)
 		return (int)n;
 	text[n] = '\0';
 	return 0;
+}
+
+int process_read(const char *path, char *text, size_t size)
+{
+	struct sys_file file;
+	int r = sys_open(&file, path, O_RDONLY);
+
+	return r < 0 ? r : read_once(&file, text, size);
 }
 
 /* What number it has in /proc: -ESRCH if none any more, -EINVAL for what is no pidfd. */
@@ -43,7 +48,7 @@ int process_number(const struct ww_process *p, int *number)
 	if (!sys_is_open(&p->pidfd))
 		return -EBADF;
 	snprintf(path, sizeof(path), "/proc/thread-self/fdinfo/%d", p->pidfd.fd);
-	r = read_text(path, text, sizeof(text));
+	r = process_read(path, text, sizeof(text));
 	if (r < 0)
 		return r == -ENOENT ? -ENOTSUP : r;
 	line = strstr(text, "\nPid:");
@@ -86,17 +91,9 @@ int process_file(const struct ww_process *p, struct sys_file *file, const char *
 int process_text(const struct ww_process *p, const char *name, char *text, size_t size)
 {
 	struct sys_file file;
-	ssize_t n;
 	int r = process_file(p, &file, name, O_RDONLY);
 
-	if (r < 0)
-		return r;
-	n = sys_read(file.fd, text, size - 1);
-	sys_close(&file);
-	if (n < 0)
-		return (int)n;
-	text[n] = '\0';
-	return 0;
+	return r < 0 ? r : read_once(&file, text, size);
 }
 
 static int file_error(int r)
