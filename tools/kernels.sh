@@ -45,16 +45,16 @@ every=$core,demo,winapi,badinput,pitfalls,fuzz
 plain=unit+,support+,abi+,kernel+,pitfalls+,process+
 read -r -d '' table <<EOF
 # kernels     thp           user  uffd     memory  cpus  ops    backend            suites
-6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,real
-6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,process+,real
+6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,real,record
+6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,process+,real,record
 6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,kernel+
 6.12          always        root  allowed  roomy   1     2000   uffd-thread        $every
 6.12          never         root  allowed  roomy   1     2000   uffd-thread        $core
 6.12          always        user  allowed  roomy   2     2000   uffd-sigbus        $core
 6.12          never         user  allowed  roomy   2     2000   uffd-sigbus        $every
-6.1           always        root  allowed  roomy   1     2000   auto=uffd-thread   $every,process+
+6.1           always        root  allowed  roomy   1     2000   auto=uffd-thread   $every,process+,record
 6.1           never         root  allowed  roomy   1     2000   auto=uffd-thread   $core
-6.1           always        user  allowed  roomy   2     2000   auto=uffd-sigbus   $core,process+
+6.1           always        user  allowed  roomy   2     2000   auto=uffd-sigbus   $core,process+,record
 6.1           never         user  allowed  roomy   2     2000   auto=uffd-sigbus   $every
 all           always        root  denied   roomy   2     2000   auto=mprotect      backends,demo
 6.1,6.12      always        user  denied   roomy   2     2000   auto=mprotect      $core
@@ -73,7 +73,7 @@ own           always        user  allowed  roomy   2     10000  auto=pagemap-sca
 own           always        user  allowed  roomy   2     3000   uffd-sigbus        $core,demo,winapi
 own           always        user  denied   roomy   2     3000   auto=mprotect      backends,conformance,demo
 patched       always        root  allowed  calm    2     1000   auto=pagemap-scan  selftest
-patched       always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,real
+patched       always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,real,record
 patched       always        user  allowed  roomy   2     2000   auto=pagemap-scan  $every
 patched       never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,kernel+,pitfalls+,selftest
 patched       never         user  allowed  roomy   2     10000  auto=pagemap-scan  $every
@@ -128,7 +128,8 @@ programs_of() {
 import json, os, re, sys
 
 build, wanted, backend, pattern = sys.argv[1], sys.argv[2].split(','), sys.argv[3], sys.argv[4]
-names = [name for name in ('backends', 'demo', 'probe', 'selftest', 'real') if name in wanted]
+names = [name for name in ('backends', 'demo', 'probe', 'selftest', 'real', 'record')
+         if name in wanted]
 with open(os.path.join(build, 'meson-info', 'intro-tests.json'), encoding='utf-8') as file:
     for test in json.load(file):
         suites = {suite.split(':')[-1] for suite in test['suite']}

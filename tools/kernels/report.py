@@ -25,7 +25,8 @@ TEXT_LINES = 40
 WHOLE = {'backends': 'the backend is the right one and loses nothing', 'demo': 'nothing missed',
          'probe': 'runs', 'fuzz-replay': 'nothing missed',
          'selftest': 'the kernel passes its own test',
-         'real': 'nothing is missed of servers at work'}
+         'real': 'nothing is missed of servers at work',
+         'record': 'record, report and top tell what was written'}
 # Of 'real', without the servers.
 UNTRIED = 77
 
