@@ -75,9 +75,10 @@ int gadgets_find(struct ww_process *p, pid_t pid, struct gadgets *found)
 	while (!complete(found) && seen < MOST_CODE && (r = maps_next(&p->maps, &walk, &m)) == 0) {
 		if (!(m.prot & PROT_EXEC))
 			continue;
-		/* What cannot be read is passed over; of what ends nothing can be read. */
-		if (search_mapping(p, pid, &m, found) == -ESRCH)
-			return -ESRCH;
+		/* What cannot be read is passed over, unless that is so for all of it. */
+		r = search_mapping(p, pid, &m, found);
+		if (r == -ESRCH || r == -EPERM)
+			return r;
 		seen += m.end - m.start;
 	}
 	return found->call ? 0 : -ENOENT;

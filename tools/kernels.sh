@@ -45,7 +45,7 @@ every=$core,demo,winapi,badinput,pitfalls,fuzz
 plain=unit+,support+,abi+,kernel+,pitfalls+,process+
 read -r -d '' table <<EOF
 # kernels     thp           user  uffd     memory  cpus  ops    backend            suites
-6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,real,record
+6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,real,record,yama
 6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,process+,real,record
 6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,kernel+
 6.12          always        root  allowed  roomy   1     2000   uffd-thread        $every
@@ -128,7 +128,7 @@ programs_of() {
 import json, os, re, sys
 
 build, wanted, backend, pattern = sys.argv[1], sys.argv[2].split(','), sys.argv[3], sys.argv[4]
-names = [name for name in ('backends', 'demo', 'probe', 'selftest', 'real', 'record')
+names = [name for name in ('backends', 'demo', 'probe', 'selftest', 'real', 'record', 'yama')
          if name in wanted]
 with open(os.path.join(build, 'meson-info', 'intro-tests.json'), encoding='utf-8') as file:
     for test in json.load(file):

@@ -72,7 +72,7 @@ record=$!
 processes="$processes $record"
 wait_for 'the recording' [ -s recording ]
 kill -USR1 "$writer"
-wait_for 'the writes' grep -q done addresses
+wait_for 'the writes' grep -q 'done' addresses
 kill -INT "$record"
 wait "$record" || fail "record ended with $?"
 "$programs/recording-print" recording >recorded || fail 'the recording cannot be read'

@@ -44,7 +44,7 @@ command_of() {
 	demo) echo "$programs/writewatch demo --size 16M --seconds 3" ;;
 	probe) echo "$programs/writewatch probe" ;;
 	selftest) echo "$programs/selftest" ;;
-	real | record) echo "/bin/sh $programs/$1.sh $programs" ;;
+	real | record | yama) echo "/bin/sh $programs/$1.sh $programs" ;;
 	fuzz-replay@) echo "$programs/test-fuzz-replay $programs/../corpus" ;;
 	*) echo "$programs/test-${1%@} -j1 --verbose --color=never" ;;
 	esac
