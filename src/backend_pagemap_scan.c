@@ -223,28 +223,15 @@ static int ps_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end
 	return 0;
 }
 
-/* Shared memory cannot be armed afterwards where the kernel arms no empty page, but keeps what was
- * armed before. */
-static int discard_armed(struct ww *w, struct range *r, const struct mapping *m)
-{
-	int n = uffd_protect(w, m->start, m->end);
-
-	if (n == 0)
-		n = maps_drop(m);
-	if (n < 0 && uffd_settle(w, m->start, m->end) < 0)
-		r->all_written = true;
-	return n;
-}
-
 static int ps_discard(struct ww *w, struct range *r, const struct mapping *m)
 {
-	bool before = w->no_holes && m->kind == MAPPING_SHARED && r->mode == PS_ARMED;
-	int n = before ? discard_armed(w, r, m) : maps_drop(m);
+	int n;
 
+	if (m->kind == MAPPING_SHARED && r->mode == PS_ARMED)
+		return uffd_discard_shared(w, r, m);
+	n = maps_drop(m);
 	if (n < 0)
 		return n == -ENOMEM ? n : -ENOTSUP;
-	if (before)
-		return 0;
 	return r->mode == PS_ARMED ? ps_arm_untouched(w, r, m->start, m->end) : 0;
 }
 

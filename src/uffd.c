@@ -210,3 +210,14 @@ int uffd_settle(struct ww *w, uintptr_t start, uintptr_t end)
 		r = for_mappings(w, start, end, WWK_UFFDIO_WRITEPROTECT, 0);
 	return r == -ENOENT ? 0 : protect_error(w, r);
 }
+
+int uffd_discard_shared(struct ww *w, struct range *r, const struct mapping *m)
+{
+	int n = uffd_protect(w, m->start, m->end);
+
+	if (n == 0)
+		n = maps_drop(m);
+	if (n < 0 && uffd_settle(w, m->start, m->end) < 0)
+		r->all_written = true;
+	return n == 0 || n == -ENOMEM ? n : -ENOTSUP;
+}

@@ -8,6 +8,7 @@
 
 #include "maps.h"
 
+struct range;
 struct ww;
 
 /*
@@ -25,6 +26,11 @@ int uffd_unprotect(struct ww *w, uintptr_t start, uintptr_t end);
 /* What is not registered any more needs no mark: scans of it fail until it is repaired, and then
  * it counts as written. */
 int uffd_settle(struct ww *w, uintptr_t start, uintptr_t end);
+/*
+ * discard() of struct backend_ops for shared memory, which keeps its protection when its content goes:
+ * what is protected before, a write in between un-protects.
+ */
+int uffd_discard_shared(struct ww *w, struct range *r, const struct mapping *m);
 /* Whether a page that is there is registered: 1, 0, or an error. Nothing changes. */
 int uffd_is_registered(struct ww *w, uintptr_t page);
 /* Gives every page of a mapping, or of a part of one, that is not there the zero page. */

@@ -101,10 +101,8 @@ static void divide_zero_pages(struct ww *w, uintptr_t start, uintptr_t end)
 
 static int fill(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	int r;
+	int r = populate(w, start, end);
 
-	sys_madvise(start, end - start, MADV_NOHUGEPAGE);
-	r = populate(w, start, end);
 	divide_zero_pages(w, start, end);
 	/* What cannot be filled stays unprotected, and is reported too often. */
 	return r == -ENOMEM ? r : 0;
@@ -112,9 +110,13 @@ static int fill(struct ww *w, uintptr_t start, uintptr_t end)
 
 int uffd_sync_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 {
-	int n = must_fill(w, kind) ? fill(w, r->start, r->end) : 0;
+	int n = 0;
 
 	r->mode = 0;
+	if (must_fill(w, kind)) {
+		sys_madvise(r->start, r->end - r->start, MADV_NOHUGEPAGE);
+		n = fill(w, r->start, r->end);
+	}
 	return n < 0 ? n : protect(w, r->start, r->end);
 }
 
@@ -134,13 +136,11 @@ int uffd_sync_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end
 
 /*
  * Protecting does not exclude faults: a page that was first written meanwhile is protected with
- * the rest. Unlike the rest, it is there; or, where the rest is zero pages, it is no such page.
+ * the rest. Unlike the rest, it is no zero page; and those are neither swapped nor moved.
  */
-static int release_raced(struct ww *w, const struct mapping *m)
+static int release_raced(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	const bool filled = must_fill(w, m->kind);
-	const uint64_t mask = PM_PRESENT | (filled ? PM_EXCLUSIVE : 0);
-	uintptr_t start = m->start, end = m->end;
+	const uint64_t page_of_its_own = PM_PRESENT | PM_EXCLUSIVE;
 
 	while (start < end) {
 		uintptr_t stop = end;
@@ -149,8 +149,8 @@ static int release_raced(struct ww *w, const struct mapping *m)
 		for (size_t i = 0; n == 0 && i < (stop - start) >> w->page_shift; i++) {
 			uintptr_t page = start + (i << w->page_shift);
 
-			/* What was filled is a zero page, and those are not swapped. */
-			if ((w->words[i] & mask) == mask || (filled && w->words[i] & PM_SWAPPED))
+			if (w->words[i] & PM_SWAPPED ||
+			    (w->words[i] & page_of_its_own) == page_of_its_own)
 				n = uffd_unprotect(w, page, page + w->page_size);
 		}
 		if (n < 0)
@@ -160,18 +160,21 @@ static int release_raced(struct ww *w, const struct mapping *m)
 	return pagemap_check(w);
 }
 
+/* A marker would look like a page that was written and swapped out before it could be seen. */
 int uffd_sync_discard(struct ww *w, struct range *r, const struct mapping *m)
 {
-	int n = maps_drop(m);
+	int n;
 
+	if (m->kind == MAPPING_SHARED)
+		return uffd_discard_shared(w, r, m);
+	n = maps_drop(m);
 	if (n < 0)
 		return n == -ENOMEM ? n : -ENOTSUP;
-	if (must_fill(w, m->kind))
-		n = fill(w, m->start, m->end);
+	n = fill(w, m->start, m->end);
 	if (n == 0)
 		n = protect(w, m->start, m->end);
 	if (n == 0)
-		n = release_raced(w, m);
+		n = release_raced(w, m->start, m->end);
 	if (n < 0 && uffd_settle(w, m->start, m->end) < 0)
 		r->all_written = true;
 	return n;

@@ -97,7 +97,7 @@ static void end(void)
 
 TestSuite(swap, .init = begin, .fini = end);
 
-static size_t swapped_pages(const char *p, size_t n)
+static size_t count_pages(const char *p, size_t n, int bit)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	size_t count = 0;
@@ -106,10 +106,20 @@ static size_t swapped_pages(const char *p, size_t n)
 		uint64_t entry = 0;
 
 		(void)!pread(fd, &entry, 8, (off_t)(((uintptr_t)p / PAGE + i) * 8));
-		count += entry >> 62 & 1;
+		count += entry >> bit & 1;
 	}
 	close(fd);
 	return count;
+}
+
+static size_t swapped_pages(const char *p, size_t n)
+{
+	return count_pages(p, n, 62);
+}
+
+static bool is_present(const char *p)
+{
+	return count_pages(p, 1, 63);
 }
 
 static size_t get(struct ww *w, void *p, unsigned flags)
@@ -202,5 +212,61 @@ Test(swap, watching_swapped_memory_begins_clean)
 	cr_assert_eq(get(w, p, WW_RESET), 1);
 	ww_free(w);
 	unmap(p, PAGES * PAGE);
+	swap_end();
+}
+
+/* The page that another thread would write to as soon as content was dropped, and lose to the swap. */
+static char *raced;
+
+int __real_sys_madvise(uintptr_t start, size_t len, int advice);
+int __wrap_sys_madvise(uintptr_t start, size_t len, int advice);
+
+int __wrap_sys_madvise(uintptr_t start, size_t len, int advice)
+{
+	int r = __real_sys_madvise(start, len, advice);
+	char *p = raced;
+
+	if (!p || r != 0 || (advice != MADV_DONTNEED && advice != MADV_REMOVE))
+		return r;
+	raced = NULL;
+	memset(p, 0x5a, PAGE);
+	for (int i = 0; i < 200 && is_present(p); i++) {
+		madvise(p, PAGE, MADV_PAGEOUT);
+		usleep(10000);
+	}
+	cr_assert(!is_present(p), "the kernel did not swap");
+	return r;
+}
+
+static void discard_and_write(int sharing, unsigned flags)
+{
+	char *p = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS, -1, 0);
+	struct ww *w;
+
+	cr_assert(p != MAP_FAILED);
+	memset(p, 1, PAGES * PAGE);
+	cr_assert_eq(ww_new(&w, NULL), 0);
+	cr_assert_eq(ww_watch(w, p, PAGES * PAGE, flags), 0);
+	raced = p + 3 * PAGE;
+	cr_assert_eq(ww_discard(w, p, PAGES * PAGE), 0);
+	cr_assert_null(raced);
+	cr_assert_eq(get(w, p, WW_RESET), 1);
+	cr_assert_eq(p[3 * PAGE], 0x5a);
+	cr_assert_eq(get(w, p, 0), 0);
+	cr_assert_eq(p[4 * PAGE], 0);
+	ww_free(w);
+	unmap(p, PAGES * PAGE);
+}
+
+Test(swap, takes_no_write_that_races_with_a_discard)
+{
+	if (!swap_begin()) {
+		swap_end();
+		cr_skip_test("no swap can be added here (needs root and a file system that can)");
+	}
+	discard_and_write(MAP_PRIVATE, 0);
+	discard_and_write(MAP_PRIVATE, discards_flag());
+	if (!except(NO_SHARED))
+		discard_and_write(MAP_SHARED, 0);
 	swap_end();
 }
