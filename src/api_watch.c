@@ -29,8 +29,10 @@ static int arm_pieces(struct ww *w, uintptr_t start, uintptr_t end, unsigned fla
 
 static int watch_new(struct ww *w, const struct mapping *m, unsigned flags)
 {
-	int r = w->backend->ops->attach(w, m);
+	int r;
 
+	w->has_watched = true;
+	r = w->backend->ops->attach(w, m);
 	/* Special mappings of the kernel's are not for writing either, but in no file's name. */
 	if (r == -EACCES && m->kind != MAPPING_SHARED)
 		return -ENOTSUP;

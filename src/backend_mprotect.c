@@ -69,8 +69,10 @@ static int mp_open(struct ww *w, const char **why)
 	w->splits = 0;
 	if (r == 0) {
 		*why = "no mappings to keep in reserve";
-		r = mp_spare_make(w);
+		r = clients_init();
 	}
+	if (r == 0)
+		r = mp_spare_make(w);
 	if (r == 0) {
 		*why = "the signal handler could not be installed";
 		r = faults_join(w, &backend_mprotect, SIGSEGV, mp_fault);

@@ -15,6 +15,14 @@
 #include "uffd_sync.h"
 #include "uapi/madvise.h"
 
+/* Ceasing to be watched, it may not be registered any more. */
+static bool is_protected(struct ww *w, uintptr_t page)
+{
+	uint64_t word = 0;
+
+	return pagemap_read(w, page, page + w->page_size, &word) < 0 || word & PM_UFFD_WP;
+}
+
 /*
  * Whether it was the protection that made this page fault. If it is not protected, another thread
  * may have been quicker with the same fault: then the page can be had now.
@@ -41,6 +49,7 @@ static int us_fault(struct ww *w, uintptr_t page, bool doubt)
 {
 	bool doubtful = doubt || page_state(&w->states, page) & STATE_SHARED ||
 			page == __atomic_load_n(&w->last_fault, __ATOMIC_RELAXED);
+	int r;
 
 	/* Where the program may not write, it is not our protection. Nothing is populated that is ours. */
 	if (doubt && sys_madvise(page, w->page_size, MADV_POPULATE_WRITE) == -EINVAL)
@@ -49,7 +58,8 @@ static int us_fault(struct ww *w, uintptr_t page, bool doubt)
 	if (!w->guard->own || (doubtful && !was_protected(w, page)))
 		return 0;
 	__atomic_store_n(&w->last_fault, page, __ATOMIC_RELAXED);
-	return uffd_unprotect_once(w, page, page + w->page_size) == 0;
+	r = uffd_unprotect_once(w, page, page + w->page_size);
+	return r == 0 || (r == -ENOENT && !is_protected(w, page));
 }
 
 static void us_close(struct ww *w)
@@ -83,7 +93,7 @@ static int us_attach(struct ww *w, const struct mapping *m)
 {
 	int r;
 
-	if (context_uses(w, m->start, m->end) || faults_stack_in(m->start, m->end))
+	if (context_uses(w, m->start, m->end) || faults_need(m->start, m->end))
 		return -ENOTSUP;
 	r = page_states_reserve(w, m->start, m->end);
 	if (r == 0)
@@ -99,7 +109,7 @@ static int us_detach(struct ww *w, uintptr_t start, uintptr_t end)
 	int r;
 
 	/* From the next line on, faults that are under way find nothing to un-protect. */
-	clients_count_ending();
+	client_count_ending(&w->client);
 	r = uffd_detach(w, start, end);
 	if (r == 0)
 		client_forget(&w->client, start, end);

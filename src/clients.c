@@ -4,11 +4,16 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "registry.h"
+#include "context.h"
 #include "sys.h"
 
 struct clients clients;
-static size_t endings;
+struct endings endings;
+
+bool clients_begun(void)
+{
+	return __atomic_load_n(&clients.lock, __ATOMIC_ACQUIRE);
+}
 
 int clients_init(void)
 {
@@ -16,7 +21,7 @@ int clients_init(void)
 	void *page;
 	int r;
 
-	if (__atomic_load_n(&clients.lock, __ATOMIC_ACQUIRE))
+	if (clients_begun())
 		return 0;
 	r = sys_mmap(&page, sys_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
 	if (r < 0)
@@ -73,18 +78,15 @@ void clients_remove(struct client *c)
 		link = &(*link)->next;
 	if (*link)
 		*link = c->next;
-	clients_count_ending();
+	client_count_ending(c);
 	clients_unlock(&old);
 }
 
-void clients_count_ending(void)
+void client_count_ending(const struct client *c)
 {
-	__atomic_fetch_add(&endings, 1, __ATOMIC_RELEASE);
-}
-
-size_t clients_endings(void)
-{
-	return __atomic_load_n(&endings, __ATOMIC_ACQUIRE);
+	__atomic_fetch_add(&endings.all, 1, __ATOMIC_RELEASE);
+	if (c->w->has_watched)
+		__atomic_fetch_add(&endings.of_program, 1, __ATOMIC_RELEASE);
 }
 
 void client_change(struct client *c, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
@@ -102,16 +104,19 @@ void client_forget(struct client *c, uintptr_t start, uintptr_t end)
 
 	clients_lock(&old);
 	page_states_clear(c->states, start, end);
-	clients_count_ending();
+	client_count_ending(c);
 	clients_unlock(&old);
 }
 
 bool clients_use(uintptr_t start, uintptr_t end)
 {
-	bool found = range_meets(start, end, clients.lock, sys_page_size());
+	bool found = range_meets(start, end, clients.lock, sys_page_size()) ||
+		     range_meets(start, end, &clients, sizeof(clients)) ||
+		     range_meets(start, end, &endings, sizeof(endings));
 
 	for (const struct client *c = clients.first; c && !found; c = c->next)
-		found = page_states_use(c->states, start, end);
+		found = page_states_use(c->states, start, end) ||
+			range_meets(start, end, c->w, sizeof(*c->w));
 	return found;
 }
 
@@ -141,7 +146,7 @@ bool clients_have(const void *kind)
 	const struct client *c;
 	sigset_t old;
 
-	if (!__atomic_load_n(&clients.lock, __ATOMIC_ACQUIRE))
+	if (!clients_begun())
 		return false;
 	clients_lock(&old);
 	for (c = clients.first; c && c->kind != kind; c = c->next)

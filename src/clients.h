@@ -55,6 +55,8 @@ enum { LOCK_FREE, LOCK_HELD, LOCK_AWAITED };
 
 /* Makes the lock, once; -ENOMEM, or -ENOTSUP where the kernel wipes no pages. */
 int clients_init(void);
+/* Whether there can be any: without the lock nobody may ask for them. */
+bool clients_begun(void);
 void clients_lock(sigset_t *old);
 void clients_unlock(const sigset_t *old);
 
@@ -79,12 +81,18 @@ static inline void clients_unlock_blocked(void)
 
 void clients_add(struct client *c);
 void clients_remove(struct client *c);
-/*
- * How often a page or a client ceased to be watched: a fault that was under way then is nobody's by
- * the time that its handler runs, and succeeds when it is tried again.
+/**
+ * struct endings - how often memory ceased to be watched: a fault that was under way then is nobody's
+ *                  by the time that its handler runs, and succeeds when it is tried again
+ * @all:        scratch pages of trials included
+ * @of_program: without them
  */
-void clients_count_ending(void);
-size_t clients_endings(void);
+extern struct endings {
+	size_t all;
+	size_t of_program;
+} endings;
+
+void client_count_ending(const struct client *c);
 /*
  * page_states_change() for its states; and all of them cleared, as nothing is watched there any more.
  * Both take the lock.

@@ -133,7 +133,7 @@ static int choose(struct ww *w, const struct wish *wish)
 static int make_guard(struct ww *w)
 {
 	void *page;
-	int r = sys_mmap(&page, w->page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	int r = context_map(NULL, &page, w->page_size);
 
 	if (r < 0)
 		return r;
@@ -152,7 +152,7 @@ static int allocate(struct ww **out)
 {
 	struct ww *w;
 	void *p;
-	int r = sys_mmap(&p, sizeof(*w), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	int r = context_map(NULL, &p, sizeof(*w));
 
 	if (r < 0)
 		return r;
@@ -214,11 +214,11 @@ void ww_free(struct ww *w)
 {
 	if (!w)
 		return;
-	/* What a child inherited as it was, must be let go of there, too. */
+	/* What a child inherited as it was, must be let go of there, too, as well as that can be. */
 	if (!w->guard->alive && w->backend->ops->inherit)
-		w->guard->alive = w->backend->ops->inherit(w) == 0;
+		w->backend->ops->inherit(w);
 	w->ends = true;
-	if (w->guard->alive)
+	if (w->guard->alive || w->backend->ops->inherit || (w->guard->own && sys_is_open(&w->uffd)))
 		detach_all(w);
 	w->backend->ops->close(w);
 	dispose(w);

@@ -61,6 +61,7 @@ struct guard {
  * @widens:      more than a page is un-protected at a time
  * @widened:     pages that counted as written because others were
  * @spare_memory, @spares: mappings in reserve, and how many are left
+ * @has_watched: memory of the program's, so that faults of its threads can be under way
  * @ends:        ww_free() is under way, which nothing can refuse any more
  * @clear_refs:  /proc/self/clear_refs
  * @words:       PM_WORDS of /proc/self/pagemap
@@ -106,6 +107,7 @@ struct ww {
 	uint64_t widened;
 	void *spare_memory;
 	unsigned spares;
+	bool has_watched;
 	bool ends;
 	uint64_t *words;
 
@@ -131,10 +133,10 @@ int context_next_mapping(struct ww *w, struct maps_walk *walk, struct mapping *m
  */
 int context_mapping_at(struct ww *w, struct maps_walk *walk, struct mapping *m, uintptr_t pos);
 /*
- * Memory for the library's own use, all zero. It never lies in what is watched: the program may have
+ * Memory for the library's own use, all zero; without a context, for one. It never lies in what is watched: the program may have
  * left a hole there, and what the library needs to handle a fault must not cause one.
  */
-int context_map(struct ww *w, void **out, size_t size);
+int context_map(const struct ww *w, void **out, size_t size);
 /* Whether any of it is memory of the context itself, which no handler could write to. */
 bool context_uses(const struct ww *w, uintptr_t start, uintptr_t end);
 /* Lets the backend take over the mark that all of the range is written. Lock held. */

@@ -11,13 +11,13 @@
 /* How many holes in watched memory may be found before there is other room. */
 #define MAP_TRIES 64
 
-static bool is_watched(struct ww *w, uintptr_t start, uintptr_t end)
+static bool is_watched(const struct ww *w, uintptr_t start, uintptr_t end)
 {
-	const struct range *r = registry_first(&w->registry, start);
+	const struct range *r = w ? registry_first(&w->registry, start) : NULL;
 	bool watched = r && r->start < end;
 	sigset_t old;
 
-	if (watched || clients_init() < 0)
+	if (watched || !clients_begun())
 		return watched;
 	clients_lock(&old);
 	watched = clients_watch(start, end);
@@ -25,13 +25,14 @@ static bool is_watched(struct ww *w, uintptr_t start, uintptr_t end)
 	return watched;
 }
 
-int context_map(struct ww *w, void **out, size_t size)
+int context_map(const struct ww *w, void **out, size_t size)
 {
+	const size_t page_size = sys_page_size();
 	void *wrong[MAP_TRIES], *at = NULL;
 	size_t n = 0;
 	int r = 0;
 
-	size = (size + w->page_size - 1) & ~(w->page_size - 1);
+	size = (size + page_size - 1) & ~(page_size - 1);
 	while (r == 0) {
 		r = sys_mmap(&at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
 		if (r < 0 || !is_watched(w, (uintptr_t)at, (uintptr_t)at + size))
@@ -52,7 +53,7 @@ bool context_uses(const struct ww *w, uintptr_t start, uintptr_t end)
 	sigset_t old;
 
 	/* Handlers write to the tables of every context. */
-	if (clients_init() == 0) {
+	if (clients_begun()) {
 		clients_lock(&old);
 		used = clients_use(start, end);
 		clients_unlock(&old);

@@ -15,11 +15,14 @@
 /**
  * struct handled - a signal that we have a handler for
  * @users: contexts that need it
+ * @stays: memory was watched with it: a fault of another thread can be under way even when that has
+ *         ended, as a thread may be kept from running between the two for any time
  * @depth: how many handlers ours was installed on top of; it may be called by all but the first
  * @below: they, oldest first
  */
 struct handled {
 	size_t users;
+	bool stays;
 	int depth;
 	struct sigaction below[DEPTH];
 };
@@ -29,13 +32,13 @@ static struct handled on_segv, on_bus;
 /**
  * struct passing - what this thread is passing on: a handler that was installed after ours may call
  *                  ours in turn
- * @context: of the fault; a handler that is left by longjmp leaves it set
- * @frame:   of the call: one in turn is deeper in the stack, a later fault at this place is not
+ * @context: of the fault. Its uc_link, which the kernel sets to NULL for every signal and never reads,
+ *           points here meanwhile: a handler that is left by longjmp leaves this set, and a later
+ *           fault may have its context at the same place
  * @level:   the number of the handler that was called
  */
 struct passing {
-	const void *context;
-	const void *frame;
+	const ucontext_t *context;
 	int level;
 };
 
@@ -43,7 +46,7 @@ struct passing {
 #define THREAD_LOCAL static _Thread_local __attribute__((tls_model("initial-exec")))
 THREAD_LOCAL struct passing passing;
 /* The endings that this thread's faults were tried again for. */
-THREAD_LOCAL size_t endings_seen;
+THREAD_LOCAL struct endings endings_seen;
 
 static struct handled *handled_by(int number)
 {
@@ -64,6 +67,16 @@ static inline int resolve(uintptr_t addr, int number)
 	return r;
 }
 
+/* Watching may have ended while the fault was under way: then it is worth one more try. */
+static bool may_be_over(const size_t *count, size_t *seen)
+{
+	size_t now = __atomic_load_n(count, __ATOMIC_ACQUIRE);
+	bool more = now != *seen;
+
+	*seen = now;
+	return more;
+}
+
 int ww_handle_fault(void *addr)
 {
 	int r, error = errno;
@@ -72,7 +85,8 @@ int ww_handle_fault(void *addr)
 	if (clients_init() < 0)
 		return 0;
 	sys_block_signals(&old);
-	r = resolve((uintptr_t)addr, 0);
+	r = resolve((uintptr_t)addr, 0) ||
+	    may_be_over(&endings.of_program, &endings_seen.of_program);
 	sys_restore_signals(&old);
 	errno = error;
 	return r;
@@ -89,24 +103,14 @@ static bool may_be_write(const ucontext_t *context)
 #endif
 }
 
-/* Watching may have ended while the fault was under way: then it is worth one more try. */
-static bool may_be_over(void)
-{
-	size_t endings = clients_endings();
-
-	if (endings == endings_seen)
-		return false;
-	endings_seen = endings;
-	return true;
-}
-
 static bool is_ours(int number, const siginfo_t *info, const ucontext_t *context)
 {
 	int code = number == SIGBUS ? BUS_ADRERR : SEGV_ACCERR;
 
 	if (info->si_code != code || !may_be_write(context))
 		return false;
-	return resolve((uintptr_t)info->si_addr, number) == 1 || may_be_over();
+	return resolve((uintptr_t)info->si_addr, number) == 1 ||
+	       may_be_over(&endings.all, &endings_seen.all);
 }
 
 /* By another process or thread, or for something that no instruction did: it does not come again. */
@@ -125,9 +129,9 @@ static void by_default(int number, const siginfo_t *info)
 		raise(number);
 }
 
-static void call(int number, siginfo_t *info, void *context, const struct sigaction *action)
+static void call(int number, siginfo_t *info, ucontext_t *context, const struct sigaction *action)
 {
-	sigset_t mask = ((ucontext_t *)context)->uc_sigmask;
+	sigset_t mask = context->uc_sigmask;
 
 	for (int i = 1; i < NSIG; i++)
 		if (sigismember(&action->sa_mask, i) == 1)
@@ -159,7 +163,7 @@ static struct sigaction next_handler(int number, const struct passing *outer, st
 
 	clients_lock_blocked();
 	now->level = h->depth > 0 ? h->depth - 1 : 0;
-	if (outer->context == now->context && now->frame < outer->frame &&
+	if (outer->context == now->context && (void *)now->context->uc_link == &passing &&
 	    outer->level <= now->level)
 		now->level = outer->level > 0 ? outer->level - 1 : 0;
 	action = h->below[now->level];
@@ -169,15 +173,18 @@ static struct sigaction next_handler(int number, const struct passing *outer, st
 	return action;
 }
 
-static void pass_on(int number, siginfo_t *info, void *context)
+static void pass_on(int number, siginfo_t *info, ucontext_t *context)
 {
 	const struct passing outer = passing;
-	struct passing now = {.context = context, .frame = __builtin_frame_address(0)};
+	struct passing now = {.context = context};
 	struct sigaction action = next_handler(number, &outer, &now);
+	ucontext_t *link = context->uc_link;
 
 	if (is_function(&action)) {
 		passing = now;
+		context->uc_link = (void *)&passing;
 		call(number, info, context, &action);
+		context->uc_link = link;
 		passing = outer;
 	} else if (action.sa_handler != SIG_IGN || !was_sent(number, info)) {
 		by_default(number, info);
@@ -190,12 +197,19 @@ HOT static void handler(int number, siginfo_t *info, void *context)
 
 	if (!is_ours(number, info, context))
 		pass_on(number, info, context);
-	errno = error;
+	/* It may be on a page that is watched, too. */
+	if (errno != error)
+		errno = error;
 }
 
 static bool is_handler(const struct sigaction *action)
 {
 	return action->sa_flags & SA_SIGINFO && action->sa_sigaction == handler;
+}
+
+static bool is_same(const struct sigaction *a, const struct sigaction *b)
+{
+	return a->sa_sigaction == b->sa_sigaction && a->sa_flags == b->sa_flags;
 }
 
 /* With the lock. */
@@ -204,21 +218,24 @@ static int install(int number)
 	struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART}, old;
 	struct handled *h = handled_by(number);
 	int r = sys_sigaction(number, NULL, &old);
+	bool again;
 
 	if (r < 0 || is_handler(&old))
 		return r;
+	again = h->depth > 0 && is_same(&old, &h->below[h->depth - 1]);
 	/* Somebody goes on installing: they have their way. */
-	if (h->depth == DEPTH)
-		return 0;
+	if (h->depth == DEPTH && !again)
+		return -EBUSY;
 	/* What we pass on to is known before anything can be passed on. */
-	h->below[h->depth++] = old;
+	if (!again)
+		h->below[h->depth++] = old;
 	ours.sa_sigaction = handler;
 	/* Not sigfillset(): a thread that is cancelled here would leave the lock held. */
 	memset(&ours.sa_mask, 0xff, sizeof(ours.sa_mask));
 	r = sys_sigaction(number, &ours, &old);
 	if (r == 0 && !is_handler(&old))
 		h->below[h->depth - 1] = old;
-	else
+	else if (!again)
 		h->depth--;
 	return r;
 }
@@ -236,15 +253,16 @@ static int begin(int number)
 	return r;
 }
 
-static void end(int number)
+static void end(int number, bool has_watched)
 {
 	struct handled *h = handled_by(number);
 	struct sigaction now;
 	sigset_t old;
 
 	clients_lock(&old);
-	if (h->users && --h->users == 0 && sys_sigaction(number, NULL, &now) == 0 &&
-	    is_handler(&now))
+	h->stays |= has_watched;
+	if (h->users && --h->users == 0 && (!h->stays || sys_is_alone()) &&
+	    sys_sigaction(number, NULL, &now) == 0 && is_handler(&now))
 		sys_sigaction(number, &h->below[--h->depth], NULL);
 	clients_unlock(&old);
 }
@@ -281,15 +299,18 @@ void faults_leave(struct ww *w)
 		return;
 	clients_remove(&w->client);
 	if (faults_handled(w))
-		end(w->client.number);
+		end(w->client.number, w->has_watched);
 	w->client.w = NULL;
 }
 
-bool faults_stack_in(uintptr_t start, uintptr_t end)
+bool faults_need(uintptr_t start, uintptr_t end)
 {
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-
-	return start <= here && here < end;
+	return range_meets(start, end, __builtin_frame_address(0), 1) ||
+	       range_meets(start, end, &errno, sizeof(errno)) ||
+	       range_meets(start, end, &passing, sizeof(passing)) ||
+	       range_meets(start, end, &endings_seen, sizeof(endings_seen)) ||
+	       range_meets(start, end, &on_segv, sizeof(on_segv)) ||
+	       range_meets(start, end, &on_bus, sizeof(on_bus));
 }
 
 void faults_keep(const struct ww *w)

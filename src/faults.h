@@ -11,8 +11,9 @@ struct ww;
 
 /*
  * Makes the context a client, with w->states. The first one with a signal installs its handler,
- * unless the program has its own, and the last one puts back what was there, unless another handler
- * has been installed on top, which may call ours. number and fault: see struct client.
+ * unless the program has its own. The last one puts back what was there, unless memory was watched and
+ * there are other threads, or another handler has been installed on top, which may call ours. number
+ * and fault: see struct client.
  */
 int faults_join(struct ww *w, const void *kind, int number,
 		int (*fault)(struct ww *w, uintptr_t page, bool doubt));
@@ -23,7 +24,10 @@ void faults_keep(const struct ww *w);
 
 /* Whether the program leaves the handler to us. */
 bool faults_handled(const struct ww *w);
-/* Whether the calling thread runs on this memory: no signal frame could be put there. */
-bool faults_stack_in(uintptr_t start, uintptr_t end);
+/*
+ * Whether a fault could not be handled while this memory is protected: the calling thread runs on it,
+ * where the kernel could put no signal frame, or handlers write to it.
+ */
+bool faults_need(uintptr_t start, uintptr_t end);
 
 #endif

@@ -130,11 +130,19 @@ static bool let_go_alone(struct ww *w, uintptr_t page)
 	return false;
 }
 
+/* It may have been SIGBUS, for what lies behind the end of a file. */
+static COLD bool is_there(const struct ww *w, uintptr_t page)
+{
+	int r = sys_madvise(page, w->page_size, MADV_POPULATE_WRITE);
+
+	/* Linux before 5.14: nothing there can be read either. */
+	return r == -EINVAL ? sys_can_read(page) : r != -EFAULT;
+}
+
 /* In a child too: its memory is protected like its parent's, and so is the table. */
 HOT int mp_fault(struct ww *w, uintptr_t page, bool doubt)
 {
 	if (!let_go_alone(w, page) && let_go(w, page) < 0)
 		return 0;
-	/* It may have been SIGBUS, for what lies behind the end of a file. */
-	return !doubt || sys_madvise(page, w->page_size, MADV_POPULATE_WRITE) != -EFAULT;
+	return !doubt || is_there(w, page);
 }

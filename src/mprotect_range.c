@@ -90,7 +90,7 @@ static void record(struct ww *w, uintptr_t start, uintptr_t end, int prot)
 
 static int may_watch(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	if (context_uses(w, start, end) || faults_stack_in(start, end))
+	if (context_uses(w, start, end) || faults_need(start, end))
 		return -ENOTSUP;
 	return page_states_reserve(w, start, end);
 }
@@ -110,6 +110,24 @@ int mp_attach(struct ww *w, const struct mapping *m)
 	return r;
 }
 
+/* Without the list of mappings: what is not mapped has no byte for mincore(2) either. */
+static int restore_pages(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	int result = 0;
+
+	for (uintptr_t page = start; page < end; page += w->page_size) {
+		sigset_t old;
+		int r;
+
+		clients_lock(&old);
+		r = apply(w, page, page + w->page_size);
+		clients_unlock(&old);
+		if (r == -ENOMEM && sys_is_mapped(page))
+			result = r;
+	}
+	return result;
+}
+
 /* What is a hole by now is passed over, and so is what may not have the protection any more. */
 static int restore_mapped(struct ww *w, uintptr_t start, uintptr_t end)
 {
@@ -126,6 +144,8 @@ static int restore_mapped(struct ww *w, uintptr_t start, uintptr_t end)
 		if (r == -ENOMEM)
 			result = r;
 	}
+	if (r < 0 && w->ends)
+		return restore_pages(w, start, end);
 	return r < 0 ? r : result;
 }
 
@@ -272,13 +292,36 @@ int mp_discard(struct ww *w, struct range *r, const struct mapping *m)
 	return n == -ENOMEM ? n : -ENOTSUP;
 }
 
+/* With the lock; start to end are in the same state, which stays if the kernel refuses the new one. */
+static int protect_alike(struct ww *w, uintptr_t start, uintptr_t end, uint8_t bits)
+{
+	uint8_t before = page_state(&w->states, start) & prot_bits;
+	int r = change(w, start, end, prot_bits & ~bits, bits);
+
+	if (r < 0)
+		change(w, start, end, prot_bits & ~before, before);
+	return r;
+}
+
+/* On an error some of it may have the new protection, as after mprotect(2). */
 int mp_protect(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, int prot)
 {
 	uint8_t bits = state_of(prot) & prot_bits;
+	sigset_t old;
+	int n = 0;
 
 	(void)r;
 	/* The states have no place for more. */
 	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
 		return -EINVAL;
-	return locked_change(w, start, end, prot_bits & ~bits, bits);
+	clients_lock(&old);
+	while (n == 0 && start < end) {
+		uint8_t state;
+		uintptr_t stop = same_until(w, start, end, &state);
+
+		n = protect_alike(w, start, stop, bits);
+		start = stop;
+	}
+	clients_unlock(&old);
+	return n;
 }

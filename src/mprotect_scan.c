@@ -7,12 +7,18 @@
 
 static const uint8_t access_bits = STATE_WATCHED | STATE_READ | STATE_EXEC;
 
-/* The first written pages at or behind start; false: there are none before end. */
+/*
+ * The first written pages at or behind start; false: there are none before end. Without the lock a
+ * page may be found written and then not, as its protection could not be lifted after all.
+ */
 static bool next_run(const struct ww *w, uintptr_t start, uintptr_t end,
 		     struct wwk_page_region *run)
 {
-	run->start = page_states_written(&w->states, start, end);
-	run->end = page_states_skip(&w->states, run->start, end, STATE_WRITTEN, STATE_WRITTEN);
+	do {
+		run->start = page_states_written(&w->states, start, end);
+		run->end = page_states_skip(&w->states, run->start, end, STATE_WRITTEN,
+					    STATE_WRITTEN);
+	} while (run->start < end && run->end == run->start);
 	run->categories = 0;
 	return run->start < end;
 }

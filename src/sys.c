@@ -201,6 +201,28 @@ void sys_restore_signals(const sigset_t *old)
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, old, NULL, sizeof(uint64_t));
 }
 
+/* A directory has two links, and one more for each directory in it: here, for each thread. */
+bool sys_is_alone(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/task", &st) == 0 && st.st_nlink == 3;
+}
+
+bool sys_is_mapped(uintptr_t page)
+{
+	unsigned char there;
+
+	return syscall(SYS_mincore, page, 1ul, &there) == 0 || errno != ENOMEM;
+}
+
+/* A set of signals is read before what is to be done with it is refused. */
+bool sys_can_read(uintptr_t addr)
+{
+	syscall(SYS_rt_sigprocmask, -1, addr & ~(uintptr_t)7, NULL, sizeof(uint64_t));
+	return errno != EFAULT;
+}
+
 int sys_thread_start(pthread_t *thread, void *stack, size_t size, void *(*run)(void *),
 		     void *arg)
 {

@@ -70,6 +70,13 @@ void sys_thread_join(pthread_t thread);
 void sys_futex_wait(uint32_t *word, uint32_t value);
 void sys_futex_wake(uint32_t *word);
 
+/* Whether anything is mapped there; whether it can be read, asked in a way that no filter denies. */
+bool sys_is_mapped(uintptr_t page);
+bool sys_can_read(uintptr_t addr);
+
+/* Whether this thread is known to be the only one of the process. */
+bool sys_is_alone(void);
+
 int sys_kernel_release(char *release, size_t size);
 size_t sys_page_size(void);
 

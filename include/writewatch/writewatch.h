@@ -236,7 +236,8 @@ struct ww_info {
  * A signal handler that was there before is called for what is no fault of ours, with SIGSEGV and
  * SIGBUS not blocked, so that it may write to watched memory, and on the alternate stack if there
  * is one. One that the program installs later takes our place: ww_watch() and resets put ours on top
- * again, up to seven times, and pass on to it. If it calls ours in turn, all signals have to be
+ * again, up to seven times, and pass on to it; the same one again does not count. If it calls ours in
+ * turn, all signals have to be
  * blocked, by its sa_mask: a handler that interrupted ours and wrote to watched memory would wait for
  * ever. A program that puts back what it found before its own must not find ours.
  *
@@ -256,8 +257,10 @@ WW_PUBLIC int ww_new(struct ww **out, const struct ww_options *options);
  * @w: the context, or NULL
  *
  * The memory itself stays as it is. Must not run together with any other call on @w; nor, with a
- * backend that has a signal handler, with writes to what is still watched. In a child process, frees
- * the child's copy only.
+ * backend that has a signal handler, with writes to what is still watched. The last one to go puts
+ * back the handler that was there before; but where memory was watched and there are other threads,
+ * ours stays and passes on all that comes, as the signal of a write may still be on its way to one of
+ * them. In a child process, frees the child's copy only.
  * Since: 0.1
  */
 WW_PUBLIC void ww_free(struct ww *w);
@@ -304,7 +307,8 @@ WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
  *   -EINVAL   @len is 0, the range wraps or reaches into the kernel's half, unknown flags
  *   -EFAULT   part of the range is not mapped
  *   -ENOTSUP  part of it is huge pages of hugetlbfs or another mapping that this backend cannot
- *             watch, the context's own memory, or, where writes are signals, the caller's stack;
+ *             watch, the context's own memory, or, where writes are signals, the caller's stack
+ *             and thread-local variables, or memory of any context;
  *             %WW_DISCARDS with a backend that cannot see discards
  *   -EACCES   part of it is a shared mapping of a file opened for reading only
  *   -EBUSY    part of it is watched by another context or belongs to another userfaultfd
@@ -322,7 +326,9 @@ WW_PUBLIC int ww_watch(struct ww *w, void *addr, size_t len, unsigned flags);
  * @len:  its length in bytes, not 0
  *
  * Whatever is watched in the range is not watched any more, and its state is forgotten. Any part of
- * a watched range will do; memory that was unmapped meanwhile is fine.
+ * a watched range will do; memory that was unmapped meanwhile is fine. With mprotect, to be called
+ * before anything that is not readable and writable is mapped there: a reset may protect what lies
+ * between written pages like them.
  *
  * Return: 0, or
  *   -EINVAL   @len is 0, or the range wraps or reaches into the kernel's half
@@ -486,7 +492,9 @@ WW_PUBLIC int ww_protect(struct ww *w, void *addr, size_t len, int prot);
  * if it was a write. Speaks for all contexts of the process.
  *
  * Async-signal-safe; keeps errno. Return: 1 if the fault was ours: return from the handler, and the
- * write succeeds. 0 if it is the program's own affair. Since: 0.1
+ * write succeeds. Also 1, once for each thread, after watching of anything has ended: the fault may
+ * have been on its way then; it comes again if it was not ours. 0 if it is the program's own affair.
+ * Since: 0.1
  */
 WW_PUBLIC int ww_handle_fault(void *addr);
 

