@@ -13,9 +13,9 @@
 #   --work DIR    where kernels and logs are kept; without it build-kernels/
 #
 # Fails if the fuzzer finds a violation (tests/vm/scan_fuzz.c), if the kernel complains, if
-# something has not come back after all processes are gone, or if what should have disturbed the
-# fuzzed memory never happened. The last line is PASS or FAIL, and the exit status says the same.
-# Needs what tools/build-kernel.sh and tools/kernels.sh need.
+# something has not come back after all processes are gone, if what should have disturbed the fuzzed
+# memory never happened, or if memory hardly ever ran out. The last line is PASS or FAIL, and the
+# exit status says the same. Needs what tools/build-kernel.sh and tools/kernels.sh need.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -138,10 +138,23 @@ check_counters() {
 	grep -qE '^@@ merged [1-9]' "$logs/output" || fail 'no page was merged'
 }
 
+# Of calls for which memory was to run out some have to fail; only debug.config has what it takes.
+check_starved() {
+	local line times
+
+	[[ $flavour ]] || return 0
+	for line in 'starved scans' 'starved userfaultfd' 'count model_starve'; do
+		# Of the second run, as all that is reported.
+		times=$(grep "^$line " "$logs/output" | sed -n '2s/.* //p')
+		((${times:-0} >= minutes * 2)) || fail "$line: ${times:-none} failed by that"
+	done
+}
+
 report() {
 	# Of the second run; the first is there to have everything allocated that stays.
-	awk '/^seed/ {n++} n > 1 && /^(seed|count|scans|pages)/' "$logs/output"
+	awk '/^seed/ {n++} n > 1 && /^(seed|count|scans|starved|pages)/' "$logs/output"
 	check_counters
+	check_starved
 	grep -E '^(violation|  before:)|^@@ trouble' "$logs/output" && fail 'see above'
 	(($(grep -c '^@@ status 0' "$logs/output") == 2)) || fail 'the fuzzer'
 	grep -q '^@@ done' "$logs/output" || fail 'the machine stopped before the end'

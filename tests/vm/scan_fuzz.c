@@ -20,8 +20,9 @@
 /*
  * Fuzzes PAGEMAP_SCAN and the ioctls of userfaultfd that go with it. Processes with several threads
  * do everything to one window of memory at the same time; in each, other threads have regions of
- * their own and know what they wrote there, see scan_fuzz_model.c. What swaps, merges and migrates
- * pages of all of them runs outside, see tools/fuzz-kernel.sh.
+ * their own and know what they wrote there, see scan_fuzz_model.c. For some calls memory runs out,
+ * see scan_fuzz_starve.c. What swaps, merges and migrates pages of all of them runs outside, see
+ * tools/fuzz-kernel.sh.
  */
 
 struct fuzz *fuzz;
@@ -113,14 +114,14 @@ bool fuzz_register(int uffd, const void *start, size_t length, uint64_t mode)
 {
 	struct wwk_uffdio_register arg = {{(uintptr_t)start, length}, mode, 0};
 
-	return ioctl(uffd, WWK_UFFDIO_REGISTER, &arg) == 0;
+	return fuzz_ioctl(uffd, WWK_UFFDIO_REGISTER, &arg) == 0;
 }
 
 bool fuzz_protect(int uffd, const void *start, size_t length, uint64_t mode)
 {
 	struct wwk_uffdio_writeprotect arg = {{(uintptr_t)start, length}, mode};
 
-	return ioctl(uffd, WWK_UFFDIO_WRITEPROTECT, &arg) == 0;
+	return fuzz_ioctl(uffd, WWK_UFFDIO_WRITEPROTECT, &arg) == 0;
 }
 
 /* A file on a disk, one in memory, and one in memory that may have huge pages. */
@@ -184,6 +185,10 @@ static void print_counts(void)
 		if (atomic_load(&fuzz->scan_errors[i]) != 0)
 			printf("scans %-24s %9" PRIu64 "\n", i ? strerrorname_np(i) : "successful",
 			       atomic_load(&fuzz->scan_errors[i]));
+	for (int i = 0; i < 2; i++)
+		printf("starved %-22s %9" PRIu64 "  ENOMEM %10" PRIu64 "\n",
+		       i ? "scans" : "userfaultfd", atomic_load(&fuzz->starved[i]),
+		       atomic_load(&fuzz->no_memory[i]));
 	printf("pages that a model checked: %" PRIu64 "\n", atomic_load(&fuzz->checked_pages));
 }
 

@@ -17,6 +17,8 @@
 #define WORKERS 2
 #define MODELS 2
 #define CHAOS 3
+/* For one of so many calls memory runs out. */
+#define STARVE 8
 /* Descriptors whose number stays, so that no thread closes another's by mistake. */
 #define FD_UFFD 200
 #define UFFDS 2
@@ -35,7 +37,8 @@
 	X(store) X(load) X(kernel_store) X(truncate) X(punch) X(fork) X(model_scan)             \
 	X(model_scan_wp) X(model_reset) X(model_unprotect) X(model_store) X(model_kernel_store) \
 	X(model_load) X(model_dontneed) X(model_free) X(model_harmless) X(model_mprotect)       \
-	X(model_populate) X(model_move) X(model_reregister) X(model_renew) X(model_fork)
+	X(model_populate) X(model_move) X(model_reregister) X(model_renew) X(model_fork)        \
+	X(model_starve)
 /* clang-format on */
 
 enum fuzz_op {
@@ -63,6 +66,9 @@ struct fuzz {
 	_Atomic uint64_t refused[OPS];
 	_Atomic uint64_t scan_errors[256];
 	_Atomic uint64_t checked_pages;
+	/* Calls of userfaultfd and scans for which memory ran out, and those that failed by it. */
+	_Atomic uint64_t starved[2];
+	_Atomic uint64_t no_memory[2];
 };
 
 extern struct fuzz *fuzz;
@@ -75,6 +81,12 @@ void fuzz_violation(const char *format, ...) __attribute__((format(printf, 1, 2)
 /* Memory that others may take away: false if it cannot be had. */
 bool fuzz_store(volatile uint64_t *address, uint64_t value);
 bool fuzz_load(const volatile uint64_t *address, uint64_t *value);
+
+/* Lets memory run out, in one of so many cases, for the next ioctl that this thread issues. */
+void fuzz_starve(struct actor *actor, unsigned int one_in);
+int fuzz_ioctl(int fd, unsigned long request, void *arg);
+/* The error of the last one, if it failed and that may be why. */
+int fuzz_starved(void);
 
 int fuzz_uffd(uint64_t features);
 bool fuzz_register(int uffd, const void *start, size_t length, uint64_t mode);

@@ -195,6 +195,7 @@ static bool change_uffd(struct actor *actor, enum fuzz_op op)
 		range.len = fuzz_random(actor, 0);
 	start = (char *)(uintptr_t)range.start;
 	zero.range = range;
+	fuzz_starve(actor, STARVE);
 	switch (op) {
 	case OP_uffd_register:
 		if (fuzz_chance(actor, 8))
@@ -204,9 +205,9 @@ static bool change_uffd(struct actor *actor, enum fuzz_op op)
 		mode = fuzz_chance(actor, 16) ? fuzz_random(actor, 16) : !fuzz_chance(actor, 4);
 		return fuzz_protect(fd, start, range.len, mode);
 	case OP_uffd_unregister:
-		return ioctl(fd, WWK_UFFDIO_UNREGISTER, &range) == 0;
+		return fuzz_ioctl(fd, WWK_UFFDIO_UNREGISTER, &range) == 0;
 	default:
-		return ioctl(fd, WWK_UFFDIO_ZEROPAGE, &zero) == 0;
+		return fuzz_ioctl(fd, WWK_UFFDIO_ZEROPAGE, &zero) == 0;
 	}
 }
 

@@ -82,7 +82,13 @@ static bool is_vague(const struct region *region)
 void model_set(struct region *region, size_t page, size_t n, bool written)
 {
 	for (size_t i = page; i < page + n; i++)
-		region->flags[i] = (uint8_t)((region->flags[i] & ~MUST) | written);
+		region->flags[i] = (uint8_t)((region->flags[i] & ~(MUST | MAY)) | written);
+}
+
+void model_may(struct region *region, size_t page, size_t n)
+{
+	for (size_t i = page; i < page + n; i++)
+		region->flags[i] |= MAY;
 }
 
 size_t model_range(struct actor *actor, struct region *region, size_t *n)
@@ -97,6 +103,18 @@ size_t model_range(struct actor *actor, struct region *region, size_t *n)
 	if (*n > PAGES - page)
 		*n = PAGES - page;
 	return page;
+}
+
+/* What may or may not have counted as written is known after it was looked at. */
+static void settle(struct region *region, size_t page, size_t done)
+{
+	for (size_t i = page; i < done; i++) {
+		if (!(region->flags[i] & MAY) || (reported[i] && is_vague(region)))
+			continue;
+		region->flags[i] &= (uint8_t)~MAY;
+		if (reported[i])
+			region->flags[i] |= MUST;
+	}
 }
 
 /* Compares what was reported of [page, done), and takes over what was reset. */
@@ -114,16 +132,18 @@ static void compare(struct region *region, size_t page, size_t done, bool resets
 			continue;
 		return;
 	}
+	settle(region, page, done);
 	for (size_t i = page; resets && i + unit <= done; i++)
 		if (i % unit == 0 && reported[i] && reported[i + unit - 1])
 			model_set(region, i, unit, false);
 }
 
-bool model_scan(struct actor *actor, struct region *region, bool resets)
+static bool scan_range(struct actor *actor, struct region *region, size_t page, size_t n,
+		       bool resets)
 {
 	struct wwk_pm_scan_arg arg = {.size = sizeof(arg)};
-	size_t n, page = model_range(actor, region, &n), done, pages = 0;
 	uint64_t base = (uintptr_t)region->base;
+	size_t done, pages = 0;
 	int ret;
 
 	arg.flags =
@@ -139,12 +159,16 @@ bool model_scan(struct actor *actor, struct region *region, bool resets)
 	arg.return_mask = WWK_PAGE_IS_WRITTEN;
 	if (fuzz_chance(actor, 2))
 		arg.return_mask = fuzz_random(actor, 256);
-	ret = ioctl(FD_PAGEMAP, WWK_PAGEMAP_SCAN, &arg);
+	ret = fuzz_ioctl(FD_PAGEMAP, WWK_PAGEMAP_SCAN, &arg);
 	model_note(region, "scan%s %zu %zu, vec_len %zu, max_pages %zu: %d",
 		   resets ? " and reset" : "", page, n, (size_t)arg.vec_len, (size_t)arg.max_pages,
 		   ret < 0 ? -errno : ret);
 	if (ret < 0) {
-		model_violation(region, "cannot be scanned", page);
+		/* It has told nothing, so nothing may be lost of what it had reset. */
+		if (!fuzz_starved())
+			model_violation(region, "cannot be scanned", page);
+		else if (resets)
+			model_may(region, page, n);
 		return false;
 	}
 	memset(reported, 0, sizeof(reported));
@@ -164,6 +188,23 @@ bool model_scan(struct actor *actor, struct region *region, bool resets)
 	return true;
 }
 
+bool model_scan(struct actor *actor, struct region *region, bool resets)
+{
+	size_t n, page = model_range(actor, region, &n);
+
+	fuzz_starve(actor, STARVE);
+	return scan_range(actor, region, page, n, resets);
+}
+
+bool model_scan_starved(struct actor *actor, struct region *region)
+{
+	fuzz_starve(actor, 1);
+	if (scan_range(actor, region, 0, PAGES, true))
+		return true;
+	scan_range(actor, region, 0, PAGES, false);
+	return false;
+}
+
 /* Without being told what was written. */
 static bool reset(struct actor *actor, struct region *region)
 {
@@ -174,15 +215,19 @@ static bool reset(struct actor *actor, struct region *region)
 	arg.start = (uintptr_t)region->base + page * PAGE;
 	arg.end = arg.start + n * PAGE;
 	arg.category_mask = WWK_PAGE_IS_WRITTEN;
+	fuzz_starve(actor, STARVE);
 	if (fuzz_chance(actor, 2))
-		ok = ioctl(FD_PAGEMAP, WWK_PAGEMAP_SCAN, &arg) == 0;
+		ok = fuzz_ioctl(FD_PAGEMAP, WWK_PAGEMAP_SCAN, &arg) == 0;
 	else
 		ok = fuzz_protect(region->uffd, region->base + page * PAGE, n * PAGE,
 				  WWK_UFFDIO_WRITEPROTECT_MODE_WP);
-	model_note(region, "reset %zu %zu: %d", page, n, ok);
-	if (!ok)
+	model_note(region, "reset %zu %zu: %d", page, n, ok ? 0 : -errno);
+	if (!ok && !fuzz_starved())
 		model_violation(region, "cannot be reset", page);
+	/* Nobody wanted to be told, so if it fails it may have reset some. */
 	model_set(region, page, n, false);
+	if (!ok)
+		model_may(region, page, n);
 	return ok;
 }
 
@@ -238,6 +283,8 @@ void *model_thread(void *argument)
 		for (size_t i = 0; i < sizeof(rare) / sizeof(*rare); i++)
 			if (op == rare[i] && !fuzz_chance(actor, i < 4 ? 16 : 4))
 				op = OP_model_store;
+		if (op == OP_model_starve && !fuzz_chance(actor, 2))
+			op = OP_model_store;
 		if (op == OP_model_harmless)
 			op = OP_model_scan_wp;
 		fuzz_count(op, act(actor, region, op));

@@ -34,9 +34,9 @@ static void written(struct region *region, size_t page)
 	region->flags[page] &= (uint8_t)~FREED;
 }
 
-static bool store(struct actor *actor, struct region *region, enum fuzz_op op)
+static bool store_pages(struct actor *actor, struct region *region, enum fuzz_op op, size_t page,
+			size_t n)
 {
-	size_t page = fuzz_random(actor, PAGES), n = 1;
 	uint64_t value =
 	    region->kind == ANON_MERGEABLE ? 1 + fuzz_random(actor, 3) : fuzz_random(actor, 0);
 	struct {
@@ -44,8 +44,6 @@ static bool store(struct actor *actor, struct region *region, enum fuzz_op op)
 		size_t length;
 	} from = {&value, 8}, to;
 
-	if (fuzz_chance(actor, 32))
-		page = model_range(actor, region, &n);
 	model_note(region, "%s %zu %zu", op == OP_model_store ? "store" : "kernel store", page, n);
 	for (size_t i = page; i < page + n; i++) {
 		bool ok;
@@ -66,6 +64,15 @@ static bool store(struct actor *actor, struct region *region, enum fuzz_op op)
 	return true;
 }
 
+static bool store(struct actor *actor, struct region *region, enum fuzz_op op)
+{
+	size_t page = fuzz_random(actor, PAGES), n = 1;
+
+	if (fuzz_chance(actor, 32))
+		page = model_range(actor, region, &n);
+	return store_pages(actor, region, op, page, n);
+}
+
 static bool load(struct actor *actor, struct region *region)
 {
 	size_t page = fuzz_random(actor, PAGES);
@@ -84,9 +91,14 @@ static bool load(struct actor *actor, struct region *region)
 static bool unprotect(struct actor *actor, struct region *region)
 {
 	size_t n, page = model_range(actor, region, &n);
-	bool ok = fuzz_protect(region->uffd, region->base + page * PAGE, n * PAGE, 0);
+	bool ok;
 
-	model_note(region, "unprotect %zu %zu: %d", page, n, ok);
+	fuzz_starve(actor, STARVE);
+	ok = fuzz_protect(region->uffd, region->base + page * PAGE, n * PAGE, 0);
+	model_note(region, "unprotect %zu %zu: %d", page, n, ok ? 0 : -errno);
+	/* It needs no memory, but for reading its argument. */
+	if (!ok && fuzz_starved() == EFAULT)
+		return false;
 	if (!ok)
 		model_violation(region, "cannot be unprotected", page);
 	/* What was never there does not count as written in hugetlbfs. */
@@ -151,12 +163,34 @@ static bool populate(struct actor *actor, struct region *region)
 	return ok;
 }
 
-/* What is registered anew was never protected. */
-static bool reregister(struct region *region, bool anew)
+/* If memory runs out, a second time it does not. */
+static bool register_all(struct actor *actor, struct region *region)
+{
+	bool ok;
+
+	fuzz_starve(actor, STARVE);
+	ok = fuzz_register(region->uffd, region->base, SLOT, WWK_UFFDIO_REGISTER_MODE_WP);
+	if (!ok && fuzz_starved())
+		ok = fuzz_register(region->uffd, region->base, SLOT, WWK_UFFDIO_REGISTER_MODE_WP);
+	return ok;
+}
+
+static bool unregister_all(struct actor *actor, struct region *region)
 {
 	struct wwk_uffdio_range all = {(uintptr_t)region->base, SLOT};
+	int ret;
 
-	if (!anew && ioctl(region->uffd, WWK_UFFDIO_UNREGISTER, &all) != 0)
+	fuzz_starve(actor, STARVE);
+	ret = fuzz_ioctl(region->uffd, WWK_UFFDIO_UNREGISTER, &all);
+	if (ret != 0 && fuzz_starved())
+		ret = fuzz_ioctl(region->uffd, WWK_UFFDIO_UNREGISTER, &all);
+	return ret == 0;
+}
+
+/* What is registered anew was never protected. */
+static bool reregister(struct actor *actor, struct region *region, bool anew)
+{
+	if (!anew && !unregister_all(actor, region))
 		model_violation(region, "cannot be unregistered", 0);
 	if (anew) {
 		close(region->uffd);
@@ -164,7 +198,7 @@ static bool reregister(struct region *region, bool anew)
 	}
 	model_note(region, "%s, register", anew ? "close" : "unregister");
 	/* Some thread's child may have what was closed still open, for a moment. */
-	while (!fuzz_register(region->uffd, region->base, SLOT, WWK_UFFDIO_REGISTER_MODE_WP)) {
+	while (!register_all(actor, region)) {
 		if (errno != EBUSY || !anew) {
 			model_violation(region, "cannot be registered", 0);
 			return false;
@@ -179,7 +213,7 @@ static bool reregister(struct region *region, bool anew)
 }
 
 /* The old place is kept, or anything may be mapped there. */
-static bool move(struct region *region)
+static bool move(struct actor *actor, struct region *region)
 {
 	char *from = region->base, *to = region->slots[from == region->slots[0]];
 
@@ -189,7 +223,7 @@ static bool move(struct region *region)
 	region->base = to;
 	model_note(region, "move to %p", (void *)to);
 	/* Moved, it is not registered any more. */
-	if (!fuzz_register(region->uffd, region->base, SLOT, WWK_UFFDIO_REGISTER_MODE_WP))
+	if (!register_all(actor, region))
 		model_violation(region, "cannot be registered", 0);
 	if (region->kind != HUGETLB)
 		model_set(region, 0, PAGES, true);
@@ -217,28 +251,67 @@ static bool map(struct region *region)
 	return true;
 }
 
-/* Afterwards nothing is there and nothing is written. */
-bool model_renew(struct actor *actor, struct region *region)
+/* Afterwards nothing is there, and all of it counts as written. */
+static bool map_anew(struct actor *actor, struct region *region)
 {
-	struct wwk_pm_scan_arg arg = {.size = sizeof(arg), .flags = WWK_PM_SCAN_WP_MATCHING};
-	bool ok = map(region);
+	bool ok;
 
+	if (!map(region))
+		return false;
 	if (region->uffd < 0 || fuzz_chance(actor, 4)) {
 		close(region->uffd);
 		region->uffd = fuzz_uffd(WWK_UFFD_FEATURE_WP_ASYNC);
 	}
-	ok = ok && fuzz_register(region->uffd, region->base, SLOT, WWK_UFFDIO_REGISTER_MODE_WP);
-	arg.start = (uintptr_t)region->base;
-	arg.end = arg.start + SLOT;
-	if (ok && fuzz_chance(actor, 2))
-		ok =
-		    fuzz_protect(region->uffd, region->base, SLOT, WWK_UFFDIO_WRITEPROTECT_MODE_WP);
-	else if (ok)
-		ok = ioctl(FD_PAGEMAP, WWK_PAGEMAP_SCAN, &arg) == 0;
-	model_note(region, "renew: %d", ok);
+	ok = register_all(actor, region);
 	memset(region->flags, 0, sizeof(region->flags));
 	memset(region->content, 0, sizeof(region->content));
+	model_set(region, 0, PAGES, region->kind != HUGETLB);
+	model_note(region, "map anew: %d", ok);
 	return ok;
+}
+
+/* Nobody is told what was written; memory runs out in one of so many cases. */
+static bool reset_all(struct actor *actor, struct region *region, unsigned int one_in)
+{
+	struct wwk_pm_scan_arg arg = {.size = sizeof(arg), .flags = WWK_PM_SCAN_WP_MATCHING};
+	bool ok;
+
+	arg.start = (uintptr_t)region->base;
+	arg.end = arg.start + SLOT;
+	fuzz_starve(actor, one_in);
+	if (fuzz_chance(actor, 2))
+		ok =
+		    fuzz_protect(region->uffd, region->base, SLOT, WWK_UFFDIO_WRITEPROTECT_MODE_WP);
+	else
+		ok = fuzz_ioctl(FD_PAGEMAP, WWK_PAGEMAP_SCAN, &arg) == 0;
+	model_note(region, "reset all: %d", ok ? 0 : -errno);
+	model_set(region, 0, PAGES, false);
+	if (!ok && fuzz_starved())
+		model_may(region, 0, PAGES);
+	return ok;
+}
+
+/* Afterwards nothing is there and, unless memory ran out, nothing is written. */
+bool model_renew(struct actor *actor, struct region *region)
+{
+	return map_anew(actor, region) && (reset_all(actor, region, STARVE) || fuzz_starved());
+}
+
+/*
+ * Memory runs out in the middle of a scan: what was stored to has a page table, and protecting the
+ * other half needs one more. What the scan had reset by then has to be there for the next one.
+ */
+static bool starve(struct actor *actor, struct region *region)
+{
+	size_t stored = fuzz_random(actor, 16);
+
+	if (!map_anew(actor, region))
+		return false;
+	for (size_t i = 0; i < stored; i++)
+		store_pages(actor, region, OP_model_store, fuzz_random(actor, PAGES / 2), 1);
+	if (fuzz_chance(actor, 3))
+		return reset_all(actor, region, 1);
+	return model_scan_starved(actor, region);
 }
 
 /* A child has the same pages for a while; writes of either are no concern of the other. */
@@ -283,11 +356,13 @@ bool model_act(struct actor *actor, struct region *region, enum fuzz_op op)
 	case OP_model_populate:
 		return populate(actor, region);
 	case OP_model_move:
-		return move(region);
+		return move(actor, region);
 	case OP_model_reregister:
-		return reregister(region, fuzz_chance(actor, 2));
+		return reregister(actor, region, fuzz_chance(actor, 2));
 	case OP_model_renew:
 		return model_renew(actor, region);
+	case OP_model_starve:
+		return starve(actor, region);
 	case OP_model_fork:
 		return fork_writer(actor, region);
 	default:

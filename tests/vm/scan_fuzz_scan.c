@@ -40,7 +40,7 @@ static int open_pagemap(struct actor *actor, bool *own)
 
 static int scan(int fd, struct wwk_pm_scan_arg *arg)
 {
-	int ret = ioctl(fd, WWK_PAGEMAP_SCAN, arg);
+	int ret = fuzz_ioctl(fd, WWK_PAGEMAP_SCAN, arg);
 
 	atomic_fetch_add(&fuzz->scan_errors[ret < 0 ? errno & 255 : 0], 1);
 	return ret;
@@ -132,13 +132,14 @@ void fuzz_scan(struct actor *actor)
 	if (!own_vec)
 		arg.vec = (uintptr_t)fuzz_range(actor, &length) + fuzz_random(actor, PAGE);
 	memset(&vec[arg.vec_len], 0x5a, sizeof(*vec));
+	fuzz_starve(actor, STARVE);
 	ret = scan(fd, &arg);
 	error = ret < 0 ? errno : 0;
 	fuzz_count(OP_scan, ret >= 0);
 	if (!own)
 		close(fd);
 	if (ret < 0 && !(error == EPERM && (arg.flags & WWK_PM_SCAN_CHECK_WPASYNC)) &&
-	    !(error == EFAULT && !own_vec) && !(error == ESRCH && !own))
+	    !(error == EFAULT && !own_vec) && !(error == ESRCH && !own) && !fuzz_starved())
 		complain("a valid scan failed", &arg, 0, error);
 	else if (ret >= 0 && own_vec && !well_formed(&arg, ret))
 		complain("a result is malformed", &arg, ret, 0);
@@ -159,9 +160,10 @@ void fuzz_scan_whole(struct actor *actor)
 	arg.flags = 0;
 	arg.start = 0;
 	arg.end = SPACE_END;
+	fuzz_starve(actor, STARVE);
 	ret = scan(fd, &arg);
 	fuzz_count(OP_scan_whole, ret >= 0);
-	if (ret < 0 && !(errno == ESRCH && !own))
+	if (ret < 0 && !(errno == ESRCH && !own) && !fuzz_starved())
 		complain("a scan of everything failed", &arg, 0, errno);
 	else if (ret >= 0 && !well_formed(&arg, ret))
 		complain("a result is malformed", &arg, ret, 0);

@@ -24,6 +24,23 @@ prepare() {
 		echo 60 >/proc/sys/kernel/hung_task_timeout_secs
 }
 
+# Of threads that ask for it, one allocation in four fails, and nothing is said about it.
+starve() {
+	mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
+	for faults in /sys/kernel/debug/failslab /sys/kernel/debug/fail_page_alloc; do
+		# The test flavour has none.
+		[ -d $faults ] || return
+		echo Y >"$faults/task-filter"
+		echo N >"$faults/ignore-gfp-wait"
+		echo 0 >"$faults/verbose"
+		echo 1 >"$faults/interval"
+		echo 2147483647 >"$faults/times"
+		echo 25 >"$faults/probability"
+	done
+	echo N >"$faults/ignore-gfp-highmem"
+	echo 0 >"$faults/min-order"
+}
+
 # What works on the pages of all processes, but for swapping, which reclaim has done.
 disturb() {
 	while :; do
@@ -44,7 +61,10 @@ fuzz() {
 	pressure=$!
 	disturb &
 	disturber=$!
-	"$programs/launch" --cgroup "$cgroup" --seconds $(($1 + 300)) \
+	# Back from a call for which memory ran out, a thread is killed if what it has registered
+	# for rseq is not there.
+	GLIBC_TUNABLES=glibc.pthread.rseq=0 \
+		"$programs/launch" --cgroup "$cgroup" --seconds $(($1 + 300)) \
 		"$programs/scan_fuzz" "$1" "${ww_seed:--}" strict </dev/null
 	echo "@@ status $?"
 	kill $pressure $disturber
@@ -75,6 +95,7 @@ counters() {
 }
 
 prepare
+starve
 fuzz "${ww_warm:-20}"
 counters before
 fuzz "$WW_SECONDS"
