@@ -176,7 +176,7 @@ void get(struct watched *t, unsigned flags)
 static bool more_is_right(const struct watched *t, size_t n)
 {
 	return except(NOT_EXACT) ||
-	       (t->count > n && t->count - n <= pages_moved() - t->moved_before);
+	       (t->count > n && moves_explain(t->count - n, t->moved_before));
 }
 
 bool no_more_than(struct watched *t, size_t n)

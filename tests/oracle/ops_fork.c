@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A child has to see every page as written, and whatever it does must not reach its parent. */
 #include "backends.h"
+#include "moves.h"
 #include "oracle.h"
 
 #include <errno.h>
@@ -43,6 +44,7 @@ static size_t child_store(struct oracle *o)
 
 static int child(struct oracle *o)
 {
+	const size_t moved_before = pages_moved();
 	size_t count, stored;
 
 	if (child_get(o, WW_RESET, &count) != 0)
@@ -53,12 +55,14 @@ static int child(struct oracle *o)
 		if (!o->pages[i].watched && bit(o->bits, i))
 			return CHILD_OVER;
 	}
-	if (child_get(o, 0, &count) != 0 || (count != 0 && !except(NOT_EXACT)))
+	if (child_get(o, 0, &count) != 0 ||
+	    (!moves_explain(count, moved_before) && !except(NOT_EXACT)))
 		return CHILD_NOT_RESET;
 	stored = child_store(o);
 	if (stored == o->page_count)
 		return CHILD_FINE;
-	if (child_get(o, 0, &count) != 0 || (count != 1 && !except(NOT_EXACT)) || !bit(o->bits, stored))
+	if (child_get(o, 0, &count) != 0 || !bit(o->bits, stored) ||
+	    (!moves_explain(count - 1, moved_before) && !except(NOT_EXACT)))
 		return CHILD_LATER;
 	return CHILD_FINE;
 }

@@ -289,7 +289,7 @@ static size_t one_round(struct stress *s, void **list)
 	moved_before = pages_moved();
 	get_and_save(s, 0, PAGES, list, PAGES);
 	stale = count_stale(s);
-	if (get_and_save(s, 0, PAGES, list, PAGES) > pages_moved() - moved_before &&
+	if (!moves_explain(get_and_save(s, 0, PAGES, list, PAGES), moved_before) &&
 	    !except(NOT_EXACT))
 		add(&s->wrong, 1);
 	unmap_round(s);

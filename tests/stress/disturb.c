@@ -47,7 +47,7 @@ static int child(struct stress *s)
 	if (ww_get(s->w, s->memory, PAGES * s->page_size, 0, s->child_list, &count) != 0)
 		return 3;
 	/* A shared page is the parent's too, who goes on writing, but not through this mapping. */
-	if (count < 1 || (count - 1 > pages_moved() - moved_before && !except(NOT_EXACT)))
+	if (count < 1 || (!moves_explain(count - 1, moved_before) && !except(NOT_EXACT)))
 		return 4;
 	return 0;
 }

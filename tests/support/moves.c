@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "moves.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backends.h"
 
@@ -51,4 +51,13 @@ size_t pages_moved(void)
 		sum += count * pages_of(name);
 	fclose(file);
 	return sum;
+}
+
+bool moves_explain(size_t pages, size_t moved_before)
+{
+	const bool may_move = except(REPEATS_MOVED) && !kernel_is_exact();
+
+	for (int i = 0; may_move && i < 500 && pages > pages_moved() - moved_before; i++)
+		usleep(20000);
+	return pages <= pages_moved() - moved_before;
 }

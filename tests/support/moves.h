@@ -2,6 +2,7 @@
 #ifndef TEST_SUPPORT_MOVES_H
 #define TEST_SUPPORT_MOVES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /**
@@ -12,5 +13,12 @@
  * 0 on other backends, and where WW_MOVES=exact says that this kernel can do better.
  */
 size_t pages_moved(void);
+
+/**
+ * moves_explain() - whether the kernel moved so many pages since then
+ *
+ * It counts once it is done with all that it moves together: waits for that.
+ */
+bool moves_explain(size_t pages, size_t moved_before);
 
 #endif
