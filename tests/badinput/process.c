@@ -176,13 +176,13 @@ static void *go_on_alone(void *first)
 	(void)first;
 	/* What it was is left until the process ends: a zombie. */
 	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
-	while (!strstr(text, ") Z") && ++tries < 1000) {
+	while (!strstr(text, ") Z") && ++tries < 20000) {
 		usleep(1000);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		(void)!read(fd, text, sizeof(text) - 1);
 		close(fd);
 	}
-	_exit(tries < 1000 && use_what_was_made() == 0 ? works() : 2);
+	_exit(tries < 20000 && use_what_was_made() == 0 ? works() : 2);
 }
 
 static int without_the_first_thread(void)

@@ -180,6 +180,9 @@ void finish_with(struct model *m)
 	expect_writable(m);
 	if (inject_allocated() != 0)
 		fail("%ld blocks of memory were not freed", inject_allocated());
+	/* A thread that was joined may take a moment to leave. */
+	for (int i = 0; i < 1000 && threads() != 1; i++)
+		usleep(10000);
 	if (threads() != 1)
 		fail("%zu threads are left", threads());
 	if (inject->plan.call != CALL_SIGACTION && (!is_default(SIGSEGV) || !is_default(SIGBUS)))

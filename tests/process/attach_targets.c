@@ -248,19 +248,28 @@ static int i386_program(void)
 
 Test(targets, of_32_bits_are_refused)
 {
-	int fd = i386_program(), status = 0;
-	pid_t pid = fork();
+	int fd = i386_program(), failed[2];
+	char byte = 1;
+	pid_t pid;
 
+	/* Closed by the new program, or told that there is none. */
+	cr_assert_eq(pipe2(failed, O_CLOEXEC), 0);
+	pid = fork();
 	if (pid == 0) {
 		char name[] = "i386", *argv[] = {name, NULL}, *envp[] = {NULL};
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		fexecve(fd, argv, envp);
-		_exit(77);
+		_exit(write(failed[1], &byte, 1) == 1 ? 77 : 78);
 	}
 	close(fd);
-	usleep(50000);
-	if (waitpid(pid, &status, WNOHANG) == pid)
+	close(failed[1]);
+	if (read(failed[0], &byte, 1) != 0) {
+		close(failed[0]);
+		waitpid(pid, NULL, 0);
 		cr_skip("this kernel does not run programs of 32 bits");
+	}
+	close(failed[0]);
 	expect_refusal(pid, -ENOTSUP, "32-bit");
 	child_end(pid);
 }

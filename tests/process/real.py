@@ -62,13 +62,19 @@ def compare(program, pid, alone):
     return counts
 
 
+def enough(counts, server, alone):
+    return (counts['private']['differ'] >= server.least and
+            (not alone or counts['shared']['differ'] >= server.least_shared))
+
+
 def check_pages(program, server, alone):
-    """Nothing is missing, and there was something to find."""
-    counts = compare(program, server.pid, alone)
-    assert counts['skipped'] == 0
-    assert counts['private']['differ'] >= server.least, 'too little happened'
-    if alone:
-        assert counts['shared']['differ'] >= server.least_shared, 'too little happened'
+    """Nothing is missing, and there was something to find, which takes time where others run, too."""
+    for _ in range(5):
+        counts = compare(program, server.pid, alone)
+        assert counts['skipped'] == 0
+        if enough(counts, server, alone):
+            return
+    assert False, 'too little happened'
 
 
 def check_requests(load):

@@ -42,7 +42,7 @@ def run(args, check=True, timeout=60, **more):
     return done
 
 
-def wait_until(condition, what, seconds=10):
+def wait_until(condition, what, seconds=30):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():

@@ -34,7 +34,7 @@ run_redis() {
 	"$programs/redis-server" --port 0 --unixsocket redis.sock --save '' --dir . >redis.log 2>&1 &
 	server=$!
 	processes="$processes $server"
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		[ -S redis.sock ] && break
 		sleep 0.1
 	done
