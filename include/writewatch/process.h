@@ -374,6 +374,14 @@ struct ww_attachment {
  * with a timeout begins anew; and one like epoll_wait(2) can fail with EINTR, as it does after
  * SIGSTOP. A child that another thread forks in that moment has the descriptor, too.
  *
+ * A thread that stops but does not run, as in a frozen group of processes or on a processor that
+ * it never gets, is given up after a second (-ETIMEDOUT), and is what it was before. The call waits
+ * for up to a minute for it to stop once more, which one that is frozen does at once, so that it
+ * can be restored; it closes what it has opened then by itself, if need be when it runs again.
+ * What has not stopped in that minute is let go: it restores itself when it runs, leaving a
+ * descriptor open at worst, if @self_healing is 1; otherwise its process is likely to end. A thread
+ * that cannot restore itself and is frozen between its two system calls keeps the descriptor.
+ *
  * Threads that are stopped (SIGSTOP) stay so. No other thread of the calling process may wait for
  * all of its children meanwhile (wait(2)): it would be told of the stops. Starts a thread until
  * it returns.
@@ -387,7 +395,8 @@ struct ww_attachment {
  *              or the process may not use userfaultfd(2), or is a 32-bit program
  *   -EPERM     ptrace(2) is not permitted, or seccomp is in the way: ww_process_attachment() tells
  *   -EBUSY     another process traces it, such as a debugger
- *   -ETIMEDOUT no thread of it stopped in time: they wait for what cannot be interrupted
+ *   -ETIMEDOUT no thread of it stopped in time: they wait for what cannot be interrupted; or the
+ *              one that did was not run, see above
  *   -EAGAIN    it was just calling execve(2), or has no instruction that calls the system
  *   -ESRCH, -ESTALE  it ended, or called execve(2)
  *   -ENOMEM    no memory, here or for page tables of the process
