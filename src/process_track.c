@@ -152,13 +152,13 @@ static int take_mapping(struct ww_process *p, struct tracking *t, struct known *
 	int r;
 
 	/* Read-only by now, it may hold pages that were written before. */
-	if (old && was_registered(known, m)) {
-		r = process_check_watched(p, m->start, m->end);
-		if (r != -EPERM)
-			return r < 0 ? r : add(t, m->start, m->end, 0);
+	if (!writable) {
+		r = old && was_registered(known, m) ? process_check_watched(p, m->start, m->end)
+						    : -EPERM;
+		if (r < 0)
+			return r == -EPERM ? 0 : r;
 	}
-	if (!writable)
-		return 0;
+	/* Also what looks registered: another userfaultfd's memory may have taken its place. */
 	r = register_mapping(t, m);
 	if (r == -ENOMEM || r == -ESRCH)
 		return r;
@@ -243,6 +243,28 @@ int process_track_begin(struct ww_process *p, struct sys_file *uffd)
 	return r;
 }
 
+/* Kernels before 6.17 let anyone unregister what is another's, but none registers that. */
+static int unregister_ours(const struct tracking *t, uint64_t start, uint64_t end)
+{
+	const struct mapping m = {.start = start, .end = end, .kind = MAPPING_PRIVATE_ANON};
+	int r = register_mapping(t, &m);
+
+	return r < 0 ? r : unregister(t, start, end);
+}
+
+static void let_go(struct ww_process *p, const struct tracked *tracked)
+{
+	struct maps_walk walk;
+	struct mapping m;
+
+	if (unregister_ours(p->tracking, tracked->start, tracked->end) == 0)
+		return;
+	/* Other mappings are in its place, or in that of a part of it. */
+	maps_walk(&walk, (uintptr_t)tracked->start, (uintptr_t)tracked->end);
+	while (maps_next(&p->maps, &walk, &m) == 0)
+		unregister_ours(p->tracking, m.start, m.end);
+}
+
 void process_untrack(struct ww_process *p)
 {
 	struct tracking *t = p->tracking;
@@ -252,7 +274,7 @@ void process_untrack(struct ww_process *p)
 	/* A child may hold the descriptor open; in a child, the parent's watching goes on. */
 	for (size_t i = 0; i < t->count && t->owner == getpid(); i++)
 		if (!t->list[i].error)
-			unregister(t, t->list[i].start, t->list[i].end);
+			let_go(p, &t->list[i]);
 	sys_close(&t->uffd);
 	free(t->list);
 	free(t);
