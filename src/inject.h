@@ -49,8 +49,10 @@ bool gadgets_check(pid_t pid, struct gadgets *g);
 
 /**
  * struct stacks - where a frame may be put: the first stack, and mappings with a guard below
+ * @first: an address in the stack that the program was started on; 0: it is not known
  */
 struct stacks {
+	uint64_t first;
 	size_t count;
 	struct {
 		uint64_t start, end;
@@ -58,8 +60,8 @@ struct stacks {
 };
 
 int stacks_find(struct ww_process *p, struct stacks *found);
-/* How far down the stack goes that holds addr; UINT64_MAX: it is none that is known. */
-uint64_t stacks_floor(const struct stacks *stacks, uint64_t addr);
+/* How far down the stack goes that holds addr; UINT64_MAX: it is none, as far as is known. */
+uint64_t stacks_floor(const struct stacks *stacks, uint64_t addr, uint64_t thread_pointer);
 
 #define FRAME_ROOM 16384
 

@@ -167,7 +167,7 @@ int call_save(struct victim *v, bool of_group)
 		frame_hide_interruption(&v->before);
 	frame_abort_sequence(v->pid, v->tid, &v->before);
 	v->frame.at = 0;
-	floor = stacks_floor(&v->stacks, v->before.rsp);
+	floor = stacks_floor(&v->stacks, v->before.rsp, v->before.fs_base);
 	if (v->gadgets.call_and_return && v->gadgets.leave && floor != UINT64_MAX && !v->shadowed)
 		frame_build(&v->frame, v->tid, &v->before, v->mask, v->gadgets.leave, floor);
 	if (v->frame.at &&

@@ -130,6 +130,7 @@ int stacks_find(struct ww_process *p, struct stacks *found)
 	int r;
 
 	found->count = 0;
+	found->first = first;
 	maps_walk(&walk, 0, (uintptr_t)p->limit);
 	while ((r = maps_next(&p->maps, &walk, &m)) == 0) {
 		bool writable = m.kind == MAPPING_PRIVATE_ANON && m.prot & PROT_WRITE;
@@ -145,11 +146,21 @@ int stacks_find(struct ww_process *p, struct stacks *found)
 	return r == -ENOENT ? 0 : r;
 }
 
-uint64_t stacks_floor(const struct stacks *stacks, uint64_t addr)
+/*
+ * What has a guard below may be a heap as well. What the C library has put at the top of a thread's
+ * stack tells them apart.
+ */
+uint64_t stacks_floor(const struct stacks *stacks, uint64_t addr, uint64_t thread_pointer)
 {
-	for (size_t i = 0; i < stacks->count; i++)
-		if (addr > stacks->at[i].start && addr <= stacks->at[i].end)
-			return stacks->at[i].start;
+	for (size_t i = 0; i < stacks->count; i++) {
+		const uint64_t start = stacks->at[i].start, end = stacks->at[i].end;
+
+		if (addr <= start || addr > end)
+			continue;
+		if ((start <= stacks->first && stacks->first < end) ||
+		    (addr <= thread_pointer && thread_pointer < end))
+			return start;
+	}
 	return UINT64_MAX;
 }
 

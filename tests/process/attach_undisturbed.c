@@ -216,7 +216,7 @@ static void run_on_small_stack(void *arg)
 	setcontext(&inside);
 }
 
-Test(undisturbed, small_stacks_are_not_written_below)
+static void expect_unwritten_below(void)
 {
 	const size_t page = page_bytes();
 	char *before = malloc(16 * page);
@@ -225,7 +225,6 @@ Test(undisturbed, small_stacks_are_not_written_below)
 	pid_t pid;
 	char c;
 
-	heap = map_common(64 * page);
 	cr_assert_eq(pipe(ready), 0);
 	pid = fork();
 	if (pid == 0)
@@ -243,7 +242,25 @@ Test(undisturbed, small_stacks_are_not_written_below)
 	close(ready[0]);
 	close(ready[1]);
 	child_end(pid);
-	munmap(heap, 64 * page);
+}
+
+Test(undisturbed, small_stacks_are_not_written_below)
+{
+	heap = map_common(64 * page_bytes());
+	expect_unwritten_below();
+	munmap(heap, 64 * page_bytes());
+}
+
+/* The heaps of threads begin behind memory that cannot be accessed, as their stacks do. */
+Test(undisturbed, nor_are_those_on_a_heap_with_a_guard)
+{
+	const size_t page = page_bytes();
+	char *guard = map_reserve(66 * page, page);
+
+	heap = guard + page;
+	cr_assert_eq(mprotect(heap, 64 * page, PROT_READ | PROT_WRITE), 0);
+	expect_unwritten_below();
+	unmap(guard, 66 * page);
 }
 
 static void *come_and_go(void *arg)
