@@ -57,6 +57,26 @@ void maps_close(struct maps *maps)
 	sys_close(&maps->file);
 }
 
+/* They look like anonymous memory but for their names; longer ones are not among them. */
+static bool is_of_kernel(const char *name)
+{
+	return name[0] == '[' && strncmp(name, "[heap]", 6) != 0 &&
+	       strncmp(name, "[stack]", 7) != 0 && strncmp(name, "[anon:", 6) != 0;
+}
+
+static bool has_name_of_kernel(const struct maps *maps, uintptr_t addr)
+{
+	char name[64] = "";
+	struct wwk_procmap_query q = {
+		.size = sizeof(q),
+		.query_addr = addr,
+		.vma_name_size = sizeof(name),
+		.vma_name_addr = (uintptr_t)name,
+	};
+
+	return sys_ioctl(maps->file.fd, WWK_PROCMAP_QUERY, &q) == 0 && is_of_kernel(name);
+}
+
 static int find_by_query(const struct maps *maps, uintptr_t addr, struct mapping *out)
 {
 	struct wwk_procmap_query q;
@@ -75,6 +95,8 @@ static int find_by_query(const struct maps *maps, uintptr_t addr, struct mapping
 	else
 		out->kind = q.inode || q.dev_major || q.dev_minor ? MAPPING_PRIVATE_FILE
 								  : MAPPING_PRIVATE_ANON;
+	if (out->kind == MAPPING_PRIVATE_ANON && !(out->prot & PROT_WRITE))
+		out->of_kernel = has_name_of_kernel(maps, out->start);
 	return 0;
 }
 
@@ -85,9 +107,10 @@ static int parse_line(const char *line, struct mapping *out)
 	unsigned long inode;
 	unsigned major, minor;
 	char access[4];
+	int at = 0;
 
-	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4c %*x %x:%x %lu", &start, &end, access,
-		   &major, &minor, &inode) != 6)
+	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4c %*x %x:%x %lu %n", &start, &end, access,
+		   &major, &minor, &inode, &at) != 6)
 		return -EIO;
 	*out = (struct mapping){.start = start, .end = end};
 	out->prot = (access[0] == 'r' ? PROT_READ : 0) | (access[1] == 'w' ? PROT_WRITE : 0) |
@@ -96,6 +119,8 @@ static int parse_line(const char *line, struct mapping *out)
 		out->kind = MAPPING_SHARED;
 	else
 		out->kind = inode || major || minor ? MAPPING_PRIVATE_FILE : MAPPING_PRIVATE_ANON;
+	out->of_kernel = out->kind == MAPPING_PRIVATE_ANON && !(out->prot & PROT_WRITE) &&
+			 is_of_kernel(line + at);
 	return 0;
 }
 

@@ -21,6 +21,7 @@ struct mapping {
 	uintptr_t end;
 	enum mapping_kind kind;
 	int prot; /* PROT_READ and so on */
+	bool of_kernel; /* [vdso] and the like; asked only of what is private and not writable */
 };
 
 /**

@@ -107,11 +107,16 @@ int process_track_get(struct ww_process *p, uint64_t *start, uint64_t end, bool 
 
 	for (size_t i = 0; i < t->count; i++) {
 		const struct tracked *m = &t->list[i];
-		uint64_t from = m->start > *start ? m->start : *start;
-		uint64_t stop = m->end < end ? m->end : end;
+		uint64_t from = m->start > *start ? m->start : *start, stop = m->end;
 		int r;
 
-		if (m->error || from >= stop)
+		if (m->error)
+			continue;
+		/* One scan for what lies side by side, as a stack and its guard. */
+		for (; i + 1 < t->count && !m[1].error && m[1].start == stop; m++, i++)
+			stop = m[1].end;
+		stop = stop < end ? stop : end;
+		if (from >= stop)
 			continue;
 		if (to->count == to->room)
 			return 0;
@@ -144,26 +149,42 @@ static bool was_registered(const struct known *known, const struct mapping *m)
 	return false;
 }
 
+/*
+ * What is read-only may hold pages that were written, and programs that make code at run time make
+ * it writable in turns. Not so what comes from files, where nobody does: to be watched would cost
+ * the code of libraries its huge pages, and a fault for each page.
+ */
+static int wants(struct ww_process *p, const struct known *known, const struct tracked *old,
+		 const struct mapping *m)
+{
+	int r;
+
+	if (m->prot & PROT_WRITE)
+		return 1;
+	if (m->kind == MAPPING_PRIVATE_ANON)
+		return !m->of_kernel;
+	if (!old || !was_registered(known, m))
+		return 0;
+	r = process_check_watched(p, m->start, m->end);
+	return r == 0 ? 1 : r == -EPERM ? 0 : r;
+}
+
 static int take_mapping(struct ww_process *p, struct tracking *t, struct known *known,
 			const struct mapping *m, bool written)
 {
 	const struct tracked *old = find_known(known, m);
-	bool writable = m->prot & PROT_WRITE;
-	int r;
+	int r = wants(p, known, old, m);
 
-	/* Read-only by now, it may hold pages that were written before. */
-	if (!writable) {
-		r = old && was_registered(known, m) ? process_check_watched(p, m->start, m->end)
-						    : -EPERM;
-		if (r < 0)
-			return r == -EPERM ? 0 : r;
-	}
+	if (r <= 0)
+		return r;
 	/* Also what looks registered: another userfaultfd's memory may have taken its place. */
 	r = register_mapping(t, m);
 	if (r == -ENOMEM || r == -ESRCH)
 		return r;
 	if (r == 0 && !written)
 		r = forget_written(p, m);
+	if (r < 0 && !(m->prot & PROT_WRITE))
+		return 0;
 	/* Tried again by each refresh: another mapping may have taken its place. */
 	return add(t, m->start, m->end, r);
 }

@@ -11,7 +11,7 @@
 #include "process.h"
 
 /**
- * struct tracked - a mapping that is writable, or was when it was registered
+ * struct tracked - a mapping that is writable, or was or may become it
  * @error: 0: it is registered; else why not
  */
 struct tracked {

@@ -325,7 +325,8 @@ WW_PUBLIC ssize_t ww_process_memwatch(struct ww_process *p, uint64_t start, uint
  *                   to end its process
  * @stopped_ns:      for how long a thread was stopped, in nanoseconds; 0: none was
  * @watched:         mappings that are watched
- * @watched_bytes:   their size
+ * @watched_bytes:   their size; that of what is only reserved, without being accessible, is part of
+ *                   it
  * @skipped:         writable mappings that are not watched
  * @skipped_bytes:   their size
  * @skipped_hugetlb: of these, with huge pages of hugetlbfs
@@ -358,9 +359,14 @@ struct ww_attachment {
  * opens a userfaultfd(2); the descriptor is taken over by pidfd_getfd(2), the process's own is
  * closed, and the thread goes on with what it did. A system call that it waited in goes on as
  * well, from the start where it had a timeout; some that would fail with EINTR after such a stop
- * are called again instead. Then all writable mappings are watched, as by the backend
- * pagemap-scan; %WW_PAGE_WATCHED is what they are for ww_process_scan(). The calling process
- * itself (ww_process_open() with 0) is stopped by nothing.
+ * are called again instead. Then all writable mappings are watched, and private memory that is of
+ * no file whatever its protection, as by the backend pagemap-scan; %WW_PAGE_WATCHED is what they
+ * are for ww_process_scan(). The calling process itself (ww_process_open() with 0) is stopped by
+ * nothing.
+ *
+ * What is not seen is what is written to a mapping of a file, or of shared memory, that is made
+ * writable, written to and made read-only again all between two looks at the mappings, and was
+ * never writable at one.
  *
  * When the call returns, every page counts as not written that was not written after the call
  * began. ww_process_get() tells what was written since, ww_process_refresh() finds mappings that

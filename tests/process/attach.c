@@ -37,7 +37,7 @@ struct orders {
 	char *memory;
 };
 
-enum order { WRITE, READ, MAP_NEW, DROP, PROTECT };
+enum order { WRITE, READ, MAP_NEW, DROP, PROTECT, UNPROTECT };
 
 struct order_text {
 	enum order what;
@@ -68,6 +68,9 @@ static void *obey(const struct orders *o, const struct order_text *order)
 		break;
 	case PROTECT:
 		mprotect(at, order->count * page, PROT_READ);
+		break;
+	case UNPROTECT:
+		mprotect(at, order->count * page, PROT_READ | PROT_WRITE);
 		break;
 	}
 	return at;
@@ -168,6 +171,28 @@ Test(attach, tells_what_was_written_since)
 	tell(&o, PROTECT, 0, PAGES);
 	cr_assert_eq(ww_process_refresh(p), 0);
 	expect(p, &o, 50, 1);
+	ww_process_close(p);
+	end(&o, pid);
+}
+
+/* As what a program makes at run time to be executed. */
+Test(attach, sees_what_is_writable_in_between_only)
+{
+	struct orders o;
+	pid_t pid = start(&o);
+	struct ww_process *p;
+
+	tell(&o, WRITE, 0, 100);
+	tell(&o, PROTECT, 0, PAGES);
+	p = attach_to(pid);
+	expect(p, &o, 0, 0);
+	for (int i = 0; i < 3; i++) {
+		tell(&o, UNPROTECT, 0, PAGES);
+		tell(&o, WRITE, 90, 20);
+		tell(&o, PROTECT, 0, PAGES);
+		cr_assert_eq(i == 2 ? ww_process_refresh(p) : 0, 0);
+		expect(p, &o, 90, 20);
+	}
 	ww_process_close(p);
 	end(&o, pid);
 }
