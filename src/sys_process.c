@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -20,6 +21,25 @@ long sys_ptrace(long request, pid_t tid, uintptr_t addr, uintptr_t data)
 	return negative_errno(syscall(SYS_ptrace, request, tid, addr, data));
 }
 
+/*
+ * A stop that nobody waits for is still there to be asked for. Those of system calls and events say
+ * what they are in place of the cause of a signal.
+ */
+static bool has_stopped(pid_t tid, int *status)
+{
+	siginfo_t info;
+	int code;
+
+	if (sys_ptrace(PTRACE_GETSIGINFO, tid, 0, (uintptr_t)&info) < 0)
+		return false;
+	code = info.si_code == (SIGTRAP | 0x80) ||
+			       info.si_code == (PTRACE_EVENT_STOP << 8 | info.si_signo)
+		       ? info.si_code
+		       : info.si_signo;
+	*status = code << 8 | 0x7f;
+	return true;
+}
+
 int sys_wait_stop(pid_t tid, int *status)
 {
 	siginfo_t info = {.si_pid = 0};
@@ -29,6 +49,9 @@ int sys_wait_stop(pid_t tid, int *status)
 		*status = info.si_status << 8 | 0x7f;
 		return 1;
 	}
+	/* A handler of SIGCHLD, on another thread, may have taken it. */
+	if (r == 0 && has_stopped(tid, status))
+		return 1;
 	if (r == 0)
 		r = syscall(SYS_waitid, P_PID, tid, &info, WEXITED | WNOWAIT | WNOHANG | __WALL,
 			    NULL);

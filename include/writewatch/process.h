@@ -388,8 +388,9 @@ struct ww_attachment {
  * descriptor open at worst, if @self_healing is 1; otherwise its process is likely to end. A thread
  * that cannot restore itself and is frozen between its two system calls keeps the descriptor.
  *
- * Threads that are stopped (SIGSTOP) stay so. No other thread of the calling process may wait for
- * all of its children meanwhile (wait(2)): it would be told of the stops. Starts a thread until
+ * Threads that are stopped (SIGSTOP) stay so. Another thread of the calling process that waits for
+ * all of its children meanwhile (wait(2)), or a handler of SIGCHLD, can be told of the stops, by
+ * the number of a thread that need not be a child; attaching does not mind. Starts a thread until
  * it returns.
  *
  * For x86-64, processes of 64 bits.

@@ -263,6 +263,32 @@ Test(undisturbed, nor_are_those_on_a_heap_with_a_guard)
 	unmap(guard, 66 * page);
 }
 
+static unsigned taken;
+
+static void take_all(int signal)
+{
+	const int error = errno;
+
+	(void)signal;
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		taken++;
+	errno = error;
+}
+
+Test(undisturbed, by_who_takes_what_is_told_of_children)
+{
+	struct sigaction action = {.sa_handler = take_all}, before;
+	struct ww_attachment info;
+	pid_t pid = child_start(NULL, NULL);
+
+	sigaction(SIGCHLD, &action, &before);
+	for (int i = 0; i < 50; i++)
+		cr_assert_eq(attach_result(pid, &info), 0, "%s", info.reason);
+	sigaction(SIGCHLD, &before, NULL);
+	fprintf(stderr, "# %u stops were taken\n", taken);
+	child_end(pid);
+}
+
 static void *come_and_go(void *arg)
 {
 	return arg;
