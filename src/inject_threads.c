@@ -29,6 +29,23 @@ bool threads_belongs(const struct ww_process *p, pid_t pid, pid_t tid)
 	       process_text(p, name, text, sizeof(text)) == 0;
 }
 
+/* The kernel's own workers are listed as threads of the process. */
+#define IS_WORKER (0x10ul | 0x4000ul)
+
+static bool is_worker(struct ww_process *p, pid_t tid)
+{
+	char name[64], text[1024];
+	unsigned long flags;
+	const char *rest;
+
+	snprintf(name, sizeof(name), "task/%d/stat", (int)tid);
+	if (process_text(p, name, text, sizeof(text)) < 0)
+		return false;
+	rest = strrchr(text, ')');
+	return rest && sscanf(rest, ") %*c %*d %*d %*d %*d %*d %lu", &flags) == 1 &&
+	       flags & IS_WORKER;
+}
+
 int threads_look(struct ww_process *p, pid_t tid, struct thread_state *out, const char **why)
 {
 	char name[64], text[4096];
@@ -42,11 +59,12 @@ int threads_look(struct ww_process *p, pid_t tid, struct thread_state *out, cons
 		return -EBUSY;
 	}
 	state = strstr(text, "\nState:\t");
-	if (!state || strchr("DZXx", state[8]))
+	if (!state || strchr("ZXx", state[8]) || is_worker(p, tid))
 		return 0;
 	features = strstr(text, "\nx86_Thread_features:");
 	*out = (struct thread_state){
 		.tid = tid,
+		.blocked = state[8] == 'D',
 		.confined = number_behind(text, "\nSeccomp:") > 0,
 		.shadowed = features && strstr(features, "shstk"),
 	};
@@ -62,8 +80,9 @@ static bool is_32_bit(const struct ww_process *p)
 	       memcmp(text, ELFMAG, SELFMAG) == 0 && text[EI_CLASS] != ELFCLASS64;
 }
 
-static int look_at_others(struct ww_process *p, pid_t pid, struct thread_state *found, int count,
-			  int room, const char **why)
+/* Adds those that are blocked, or are not, in the order of the list, which the first one begins. */
+static int look_at_all(struct ww_process *p, pid_t pid, bool blocked, struct thread_state *found,
+		       int count, int room, const char **why)
 {
 	char path[64];
 	struct dirent *entry;
@@ -75,12 +94,12 @@ static int look_at_others(struct ww_process *p, pid_t pid, struct thread_state *
 		return count;
 	while (count >= 0 && count < room && (entry = readdir(dir))) {
 		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+		int r = tid > 0 ? threads_look(p, tid, &found[count], why) : 0;
 
-		if (tid > 0 && tid != pid) {
-			int r = threads_look(p, tid, &found[count], why);
-
-			count = r < 0 ? r : count + r;
-		}
+		if (r < 0)
+			count = r;
+		else if (r > 0 && found[count].blocked == blocked)
+			count++;
 	}
 	closedir(dir);
 	return count;
@@ -95,11 +114,12 @@ int threads_find(struct ww_process *p, pid_t pid, struct thread_state *found, in
 		*why = "it is a 32-bit program";
 		return -ENOTSUP;
 	}
-	count = threads_look(p, pid, found, why);
+	count = look_at_all(p, pid, false, found, 0, room, why);
+	/* Which may wait for a disk only. */
 	if (count >= 0)
-		count = look_at_others(p, pid, found, count, room, why);
+		count = look_at_all(p, pid, true, found, count, room, why);
 	if (count)
 		return count;
-	*why = "all of its threads wait in the kernel without being interruptible, or have ended";
+	*why = "all of its threads have ended";
 	return process_gone(p) < 0 ? process_gone(p) : -ETIMEDOUT;
 }

@@ -11,17 +11,19 @@
 struct ww_process;
 
 /**
- * struct thread_state - a thread that is neither ended nor waits in a way that nothing interrupts
+ * struct thread_state - a thread that has not ended and is not the kernel's
+ * @blocked:  it waits in a way that nothing interrupts, which can be for a moment
  * @confined: by seccomp
  * @shadowed: returns go where the processor remembers, not where the stack says
  */
 struct thread_state {
 	pid_t tid;
+	bool blocked;
 	bool confined;
 	bool shadowed;
 };
 
-/* The first thread comes first. Returns how many there are, not 0, or an error and *why. */
+/* The first thread comes first, but behind them all what is blocked. Returns how many there are, not 0, or an error and *why. */
 int threads_find(struct ww_process *p, pid_t pid, struct thread_state *found, int room,
 		 const char **why);
 /* One of them: 1, 0 if nothing can be tried with it, or an error and *why. */
