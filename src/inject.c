@@ -97,6 +97,7 @@ static int try_thread(struct victim *v, const struct thread_state *thread)
 
 	v->tid = thread->tid;
 	v->shadowed = thread->shadowed;
+	v->confined = thread->confined;
 	if (thread->confined)
 		options |= PTRACE_O_SUSPEND_SECCOMP;
 	r = (int)sys_ptrace(PTRACE_SEIZE, v->tid, 0, options);

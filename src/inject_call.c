@@ -174,7 +174,8 @@ int call_save(struct victim *v, bool of_group)
 	    (sys_read_memory(v->pid, v->frame.at, v->frame.saved, v->frame.size) < 0 ||
 	     sys_write_memory(v->pid, v->frame.at, v->frame.bytes, v->frame.size) < 0))
 		v->frame.at = 0;
-	v->result->heals = v->frame.at != 0;
+	/* Untraced, a confined thread may be ended for the call it is about to make. */
+	v->result->heals = v->frame.at && !v->confined;
 	return 0;
 }
 
@@ -232,7 +233,7 @@ void call_give_up(struct victim *v)
 		 "the thread that was stopped did not run: it is frozen, or starved of its "
 		 "processor");
 	/* With a frame it closes it by itself, whenever it runs. */
-	if (v->opened >= 0 && v->frame.at) {
+	if (v->opened >= 0 && v->result->heals) {
 		begin_call(v, SYS_close, v->opened);
 		return;
 	}

@@ -15,6 +15,7 @@
  * @before: its registers as they are to be again
  * @mask:   its signal mask, likewise
  * @shadowed: it has a shadow stack, which knows no return to the frame
+ * @confined: seccomp is suspended for it while it is traced, and no longer
  * @opened:  the userfaultfd that it has open; below 0: none
  */
 struct victim {
@@ -24,6 +25,7 @@ struct victim {
 	struct user_regs_struct before;
 	uint64_t mask;
 	bool shadowed;
+	bool confined;
 	long opened;
 	struct gadgets gadgets;
 	struct stacks stacks;

@@ -320,7 +320,8 @@ WW_PUBLIC ssize_t ww_process_memwatch(struct ww_process *p, uint64_t start, uint
  *                   constant; NULL: there is nothing to add to the error
  * @attached:        1 while it is attached
  * @self_healing:    1 if the thread would have restored itself, had this process been killed while
- *                   it attached; 0 if there was no place for what that takes: killed in that
+ *                   it attached; 0 if there was no place for what that takes, or the thread is
+ *                   confined by seccomp, which is suspended while it is traced: killed in that
  *                   moment, the thread would have gone on with wrong registers, which is likely
  *                   to end its process
  * @stopped_ns:      for how long a thread was stopped, in nanoseconds; 0: none was

@@ -158,6 +158,7 @@ Test(targets, confined_ones_are_not_ended)
 
 	cr_assert_eq(kill(pid, 0), 0);
 	if (r == 0) {
+		cr_assert_not(info.self_healing, "it is confined again when its tracer dies");
 		wait_for_state(pid, 'S');
 	} else {
 		cr_assert_eq(r, -EPERM);
