@@ -51,7 +51,8 @@ struct xstate_mark {
 
 /*
  * These calls fail with EINTR when the thread was only stopped. None of them has done anything
- * then, so they may go on as most others do by themselves, unless there is a handler to run.
+ * then, so they may go on as most others do by themselves, unless there is a handler to run. Not
+ * connect(2): it goes on connecting, and would fail for that when it is called again.
  */
 void frame_hide_interruption(struct user_regs_struct *regs)
 {
@@ -59,7 +60,8 @@ void frame_hide_interruption(struct user_regs_struct *regs)
 		SYS_epoll_wait, SYS_epoll_pwait, 441 /* epoll_pwait2 */, SYS_rt_sigtimedwait,
 		SYS_semop, SYS_semtimedop, SYS_io_getevents, 333 /* io_pgetevents */,
 		426 /* io_uring_enter */, SYS_accept, SYS_accept4, SYS_recvfrom, SYS_recvmsg,
-		SYS_sendto, SYS_sendmsg, SYS_read, SYS_readv, SYS_write, SYS_writev,
+		SYS_sendto, SYS_sendmsg, SYS_read, SYS_readv, SYS_write, SYS_writev, SYS_recvmmsg,
+		SYS_sendmmsg, SYS_sendfile,
 	};
 
 	if ((long)regs->rax != -EINTR)

@@ -360,10 +360,11 @@ struct ww_attachment {
  * opens a userfaultfd(2); the descriptor is taken over by pidfd_getfd(2), the process's own is
  * closed, and the thread goes on with what it did. A system call that it waited in goes on as
  * well, from the start where it had a timeout; some that would fail with EINTR after such a stop
- * are called again instead. Then all writable mappings are watched, and private memory that is of
- * no file whatever its protection, as by the backend pagemap-scan; %WW_PAGE_WATCHED is what they
- * are for ww_process_scan(). The calling process itself (ww_process_open() with 0) is stopped by
- * nothing.
+ * are called again instead. connect(2) with SO_SNDTIMEO does fail with it, as after SIGSTOP, and so
+ * do calls that are rarely waited in. Then all writable mappings are watched, and private memory
+ * that is of no file whatever its protection, as by the backend pagemap-scan; %WW_PAGE_WATCHED is
+ * what they are for ww_process_scan(). The calling process itself (ww_process_open() with 0) is
+ * stopped by nothing.
  *
  * What is not seen is what is written to a mapping of a file, or of shared memory, that is made
  * writable, written to and made read-only again all between two looks at the mappings, and was
