@@ -175,6 +175,21 @@ static int track(struct ww_process *p, struct sys_file *uffd)
 	return r == -EINVAL || r == -EPERM ? -ENOTSUP : r;
 }
 
+/* What was handed over need not be what it is said to be, and may answer anything. */
+static int offered_error(int r)
+{
+	switch (r) {
+	case -ENOTTY:
+	case -ESPIPE:
+	case -EISDIR:
+	case -EINVAL:
+	case -ENXIO:
+		return -EPROTO;
+	default:
+		return r;
+	}
+}
+
 int ww_process_accept(struct ww_process **out, int socket)
 {
 	struct sys_file files[OFFERED];
@@ -194,6 +209,7 @@ int ww_process_accept(struct ww_process **out, int socket)
 		r = -EPROTO;
 	if (r == 0)
 		r = track(p, &files[UFFD]);
+	r = offered_error(r);
 	for (int i = 0; i < OFFERED; i++)
 		sys_close(&files[i]);
 	if (r < 0)

@@ -148,3 +148,44 @@ Test(offer, anything_else_is_refused)
 	shutdown(ends[0], SHUT_RD);
 	cr_assert_eq(ww_process_offer(ends[1]), -EPIPE);
 }
+
+/* As ww_process_offer() does, but with one descriptor that is another's. */
+static void offer_with(int which, int foreign)
+{
+	const size_t size = 4 * sizeof(int);
+	struct iovec iov = {(char *)"writewatch 1", 13};
+	char control[CMSG_SPACE(4 * sizeof(int))] __attribute__((aligned(sizeof(size_t))));
+	struct msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+				.msg_controllen = sizeof(control)};
+	struct cmsghdr *part = CMSG_FIRSTHDR(&header);
+	int fds[4] = {pidfd_of(getpid()), open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC),
+		      open("/proc/self/maps", O_RDONLY | O_CLOEXEC), dup(foreign)};
+
+	close(fds[which]);
+	fds[which] = dup(foreign);
+	part->cmsg_level = SOL_SOCKET;
+	part->cmsg_type = SCM_RIGHTS;
+	part->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(part), fds, size);
+	cr_assert_eq(sendmsg(ends[1], &header, 0), 13);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+}
+
+Test(offer, of_other_files_is_refused)
+{
+	const int yes = 1;
+	int file = open("/dev/null", O_RDWR | O_CLOEXEC), pipes[2];
+	struct ww_process *p;
+
+	cr_assert_eq(pipe(pipes), 0);
+	/* What is sent before it is waited for has a sender, too. */
+	cr_assert_eq(setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)), 0);
+	offer_with(3, file);
+	cr_assert_eq(ww_process_accept(&p, ends[0]), -EPROTO);
+	offer_with(2, pipes[0]);
+	cr_assert_eq(ww_process_accept(&p, ends[0]), -EPROTO);
+	close(file);
+	close(pipes[0]);
+	close(pipes[1]);
+}
