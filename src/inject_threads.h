@@ -23,7 +23,10 @@ struct thread_state {
 	bool shadowed;
 };
 
-/* The first thread comes first, but behind them all what is blocked. Returns how many there are, not 0, or an error and *why. */
+/*
+ * The first thread comes first, but behind all others what is blocked. Returns how many there are,
+ * not 0, or an error and *why.
+ */
 int threads_find(struct ww_process *p, pid_t pid, struct thread_state *found, int room,
 		 const char **why);
 /* One of them: 1, 0 if nothing can be tried with it, or an error and *why. */

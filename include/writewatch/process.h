@@ -370,6 +370,12 @@ struct ww_attachment {
  * writable, written to and made read-only again all between two looks at the mappings, and was
  * never writable at one.
  *
+ * Memory can be registered with one userfaultfd at a time: while it is watched from outside, the
+ * process cannot begin to watch it by itself. Its own ww_watch(), where the backend takes a
+ * userfaultfd, or UFFDIO_REGISTER, fails with -EBUSY for all memory that was there when this call
+ * or ww_process_refresh() looked at the mappings. What it watches already stays its own
+ * (@skipped_busy).
+ *
  * When the call returns, every page counts as not written that was not written after the call
  * began. ww_process_get() tells what was written since, ww_process_refresh() finds mappings that
  * came later. Children that the process forks are not watched. When it calls execve(2), calls
