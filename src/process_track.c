@@ -218,7 +218,7 @@ int process_track_refresh(struct ww_process *p, bool written)
 {
 	struct tracking *t = p->tracking;
 	struct tracked *old = t->list;
-	struct known known = {old, old + t->count};
+	struct known known = {old, old ? old + t->count : NULL};
 	const size_t old_count = t->count, old_room = t->room;
 	struct maps_walk walk;
 	struct mapping m;
