@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "tracker.h"
+#include "tracker_why.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,42 +34,6 @@ struct tracker {
 	size_t count, room;
 	struct ww_page_range answer[ROOM];
 };
-
-__attribute__((format(printf, 2, 3))) static void explain(char *why, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(why, TRACKER_WHY, format, args);
-	va_end(args);
-}
-
-static void explain_open(int error, pid_t pid, char *why)
-{
-	switch (error) {
-	case -ESRCH:
-		explain(why, "there is no such process");
-		break;
-	case -ECHILD:
-		explain(why, "it has ended; its parent has not noticed yet");
-		break;
-	case -ENXIO:
-		explain(why, "it is a thread of the kernel, which has no memory of its own");
-		break;
-	case -EACCES:
-	case -EPERM:
-		explain(why, "not permitted: %s", ww_process_hint(pid));
-		break;
-	case -EBUSY:
-		explain(why, "another process traces it, such as a debugger");
-		break;
-	case -ETIMEDOUT:
-		explain(why, "none of its threads stopped for a moment, as is needed to begin");
-		break;
-	default:
-		explain(why, "%s", strerror(-error));
-	}
-}
 
 static FILE *open_proc(const struct tracker *t, const char *name, const char *mode)
 {
@@ -127,7 +91,7 @@ static int begin(struct tracker *t, char *why)
 	int r = ww_process_open_pidfd(&t->process, t->pidfd, 0);
 
 	if (r < 0) {
-		explain_open(r, t->pid, why);
+		tracker_explain_error(r, t->pid, why);
 		return r;
 	}
 	r = attach(t->process);
@@ -141,9 +105,9 @@ static int begin(struct tracker *t, char *why)
 	if (r == 0 && tracker_ended(t))
 		r = -ESRCH;
 	if (r < 0) {
-		explain_open(r, t->pid, why);
+		tracker_explain_error(r, t->pid, why);
 		if (ww_process_attachment(t->process, &attachment) == 0 && attachment.reason)
-			explain(why, "%s", attachment.reason);
+			tracker_explain(why, "%s", attachment.reason);
 	}
 	return r;
 }
@@ -168,12 +132,12 @@ int tracker_open(struct tracker **out, pid_t pid, char *why)
 
 	*out = NULL;
 	if (pid == getpid()) {
-		explain(why, "that is this command itself");
+		tracker_explain(why, "that is this command itself");
 		return -EINVAL;
 	}
 	t = calloc(1, sizeof(*t));
 	if (!t) {
-		explain_open(-ENOMEM, pid, why);
+		tracker_explain_error(-ENOMEM, pid, why);
 		return -ENOMEM;
 	}
 	t->pid = pid;
@@ -182,7 +146,7 @@ int tracker_open(struct tracker **out, pid_t pid, char *why)
 	if (t->pidfd < 0) {
 		/* EINVAL: it is the number of a thread. */
 		r = errno == EINVAL ? -ESRCH : -errno;
-		explain_open(r, pid, why);
+		tracker_explain_error(r, pid, why);
 	} else {
 		r = begin(t, why);
 	}
