@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct pidfd_info {
 	int32_t exit_status;
 };
 
+#define EXIT_MS 1000
 #define PIDFD_GET_INFO _IOWR(0xff, 11, struct pidfd_info)
 #define PIDFD_INFO_EXIT (UINT64_C(1) << 3)
 
@@ -123,7 +125,11 @@ static bool zombie_status(pid_t pid, int *status)
 bool process_exit_status(pid_t pid, int pidfd, int *status)
 {
 	struct pidfd_info info = {.mask = PIDFD_INFO_EXIT};
+	struct pollfd fd = {.fd = pidfd, .events = POLLIN};
 
+	/* Its memory is gone first, and only then it has ended. */
+	if (pidfd >= 0)
+		poll(&fd, 1, EXIT_MS);
 	if (ioctl(pidfd, PIDFD_GET_INFO, &info) == 0 && info.mask & PIDFD_INFO_EXIT) {
 		*status = info.exit_status;
 		return true;

@@ -38,6 +38,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
  * struct session - a recording that goes on
  * @created: the file was not there before
  * @ended:   the process has, with this status if that is known
+ * @why:     it cannot be tracked any more; else empty
  */
 struct session {
 	struct record_options options;
@@ -53,6 +54,7 @@ struct session {
 	bool progress;
 	bool ended;
 	int status;
+	char why[TRACKER_WHY];
 };
 
 __attribute__((format(printf, 2, 3))) static int fail(int status, const char *format, ...)
@@ -172,11 +174,15 @@ static int wait_for_something(struct session *s, uint64_t until)
 static int take_sample(struct session *s)
 {
 	struct tracker_sample sample;
-	int r = tracker_poll(s->tracker, &sample);
+	char why[TRACKER_WHY];
+	int r = tracker_poll(s->tracker, &sample, why);
 
 	if (r == -ESRCH)
 		return end_of_target(s);
-	return r < 0 ? r : record_file_add(s->file, s->tracker, &sample);
+	if (r == 0)
+		return record_file_add(s->file, s->tracker, &sample);
+	memcpy(s->why, why, sizeof(s->why));
+	return 0;
 }
 
 static int record(struct session *s)
@@ -185,7 +191,7 @@ static int record(struct session *s)
 	bool stop = false;
 	int r = 0;
 
-	while (r == 0 && !s->ended && !stop) {
+	while (r == 0 && !s->ended && !*s->why && !stop) {
 		uint64_t until = s->ticker.next < end ? s->ticker.next : end;
 		uint64_t now;
 
@@ -219,7 +225,12 @@ static int finish(struct session *s, int error)
 	error = record_file_close(s->file);
 	s->file = NULL;
 	r = r ? r : error;
-	return r < 0 ? fail(STATUS_FAILED, "%s: %s", s->path, strerror(-r)) : STATUS_OK;
+	if (r < 0)
+		return fail(STATUS_FAILED, "%s: %s", s->path, strerror(-r));
+	if (*s->why)
+		return fail(STATUS_FAILED, "process %d cannot be tracked any more: %s", (int)s->pid,
+			    s->why);
+	return STATUS_OK;
 }
 
 /* It goes on without being recorded; signals that a terminal sends reach it anyway. */

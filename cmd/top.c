@@ -215,7 +215,9 @@ static int run(struct loop *l)
 		r = step(l);
 	if (l->screen)
 		top_screen_end();
-	if (*l->targets.end)
+	if (l->targets.failed)
+		fprintf(stderr, "writewatch top: %s\n", l->targets.end);
+	else if (*l->targets.end)
 		printf("%s\n", l->targets.end);
 	free(l->fds);
 	return r;
@@ -248,7 +250,7 @@ int command_top(int argc, char **argv)
 {
 	struct loop loop = {0};
 	char why[TRACKER_WHY];
-	bool help = false;
+	bool help = false, failed;
 	int r = top_parse_options(argc, argv, &loop.options, &help);
 
 	if (r != STATUS_OK) {
@@ -268,8 +270,9 @@ int command_top(int argc, char **argv)
 		return r == -ENOTSUP ? STATUS_NO_BACKEND : STATUS_FAILED;
 	}
 	r = run(&loop);
+	failed = loop.targets.failed;
 	targets_close(&loop.targets);
 	if (r < 0)
 		fprintf(stderr, "writewatch top: %s\n", strerror(-r));
-	return r < 0 ? STATUS_FAILED : STATUS_OK;
+	return r < 0 || failed ? STATUS_FAILED : STATUS_OK;
 }

@@ -94,6 +94,7 @@ struct target {
  * struct targets - all of them
  * @first: the one that was asked for
  * @end:   what came of that; empty while it lives
+ * @failed: it lives, and cannot be tracked any more
  * @rates: pages a second, of all, in the last intervals; a ring, of which @rate_count were ever put
  * in
  */
@@ -104,6 +105,7 @@ struct targets {
 	bool follow;
 	pid_t first;
 	char end[TRACKER_WHY + 64];
+	bool failed;
 	double rates[TOP_HISTORY];
 	size_t rate_count;
 };

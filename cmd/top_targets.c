@@ -64,9 +64,10 @@ static void stop_tracking(struct targets *t, struct target *target, enum target_
 	target->rows.pages = target->rows.written = 0;
 	tracker_close(target->tracker);
 	target->tracker = NULL;
-	if (target->pid == t->first && !*t->end)
-		snprintf(t->end, sizeof(t->end), "%s (%d) %s", target->name, (int)target->pid,
-			 target->why);
+	if (target->pid != t->first || *t->end)
+		return;
+	snprintf(t->end, sizeof(t->end), "%s (%d) %s", target->name, (int)target->pid, target->why);
+	t->failed = state == TARGET_REFUSED;
 }
 
 static void end_target(struct targets *t, struct target *target)
@@ -83,17 +84,19 @@ static void end_target(struct targets *t, struct target *target)
 static void poll_target(struct targets *t, struct target *target)
 {
 	struct tracker_sample sample;
+	char why[TRACKER_WHY];
 	uint64_t now;
-	int r = tracker_poll(target->tracker, &sample);
+	int r = tracker_poll(target->tracker, &sample, why);
 
 	if (r == -ESRCH) {
 		end_target(t, target);
 		return;
 	}
-	if (r == 0)
-		r = top_rows_take(&target->rows, &sample, t->page_size);
+	if (r == 0 && (r = top_rows_take(&target->rows, &sample, t->page_size)) < 0)
+		strcpy(why, strerror(-r));
 	if (r < 0) {
-		snprintf(target->why, sizeof(target->why), "cannot be asked: %s", strerror(-r));
+		snprintf(target->why, sizeof(target->why), "cannot be asked: %.*s",
+			 TRACKER_WHY - 20, why);
 		stop_tracking(t, target, TARGET_REFUSED);
 		return;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tracker.h"
+#include "duration.h"
 #include "tracker_why.h"
 
 #include <errno.h>
@@ -9,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <writewatch/process.h>
 
 #define ROOM 4096
 #define ATTACH_TRIES 3
+#define OPEN_TRIES 20
 
 /**
  * struct tracker - a process that is looked at
@@ -85,7 +88,7 @@ static int attach(struct ww_process *p)
 	return r;
 }
 
-static int begin(struct tracker *t, char *why)
+static int begin_once(struct tracker *t, char *why)
 {
 	struct ww_attachment attachment = {.size = sizeof(attachment)};
 	int r = ww_process_open_pidfd(&t->process, t->pidfd, 0);
@@ -123,6 +126,26 @@ static void end(struct tracker *t)
 	if (t->clear_refs >= 0)
 		close(t->clear_refs);
 	t->clear_refs = -1;
+}
+
+/* Is it, or was it until now, replacing its program, so that another attempt may succeed? */
+static bool is_passing(const struct tracker *t, int error)
+{
+	return error == -ESTALE || error == -EAGAIN || error == -ETIMEDOUT ||
+	       (error == -ESRCH && !tracker_ended(t));
+}
+
+static int begin(struct tracker *t, char *why)
+{
+	const struct timespec pause = {0, NS_PER_MS};
+	int r = begin_once(t, why);
+
+	for (int i = 0; i < OPEN_TRIES && r != -ETIMEDOUT && is_passing(t, r); i++) {
+		end(t);
+		nanosleep(&pause, NULL);
+		r = begin_once(t, why);
+	}
+	return r;
 }
 
 int tracker_open(struct tracker **out, pid_t pid, char *why)
@@ -280,31 +303,37 @@ static int get_written(struct tracker *t)
 }
 
 /* It has called execve(2): what it wrote until now cannot be known. */
-static int begin_again(struct tracker *t)
+static int begin_again(struct tracker *t, char *why)
 {
-	char why[TRACKER_WHY];
 	int r;
 
 	end(t);
-	r = begin(t, why);
-	if (r == 0) {
-		t->count = 0;
+	t->count = 0;
+	r = begin_once(t, why);
+	if (r == 0)
 		r = read_mappings(t);
+	/* It may be calling execve(2) once more: the next beat tries again. */
+	if (is_passing(t, r)) {
+		end(t);
+		r = 0;
 	}
 	return r;
 }
 
-int tracker_poll(struct tracker *t, struct tracker_sample *sample)
+int tracker_poll(struct tracker *t, struct tracker_sample *sample, char *why)
 {
 	bool again = false;
 	int r = t->process ? get_written(t) : -ESTALE;
 
+	if (r < 0)
+		tracker_explain_error(r, t->pid, why);
 	if (r == -ESTALE) {
 		again = true;
-		r = begin_again(t);
+		r = begin_again(t, why);
 	}
-	if (r < 0 && tracker_ended(t))
-		r = -ESRCH;
+	/* What has ended cannot be begun with either. */
+	if (again || r < 0)
+		r = tracker_ended(t) ? -ESRCH : r;
 	*sample = (struct tracker_sample){
 	    .mappings = &t->mappings,
 	    .ranges = t->ranges,
@@ -337,7 +366,7 @@ static int count_resident(struct tracker *t, const struct named_mapping *m, uint
 
 int tracker_resident(struct tracker *t, uint64_t *pages)
 {
-	int r = 0;
+	int r = t->process ? 0 : -ESTALE;
 
 	for (size_t i = 0; i < t->mappings.count && r == 0; i++)
 		r = count_resident(t, &t->mappings.list[i], &pages[i]);

@@ -42,8 +42,8 @@ void tracker_skipped(const struct tracker *t, char *text, size_t size);
 /* A descriptor that can be read once the process has ended; the tracker's. */
 int tracker_pidfd(const struct tracker *t);
 bool tracker_ended(const struct tracker *t);
-/* -ESRCH once the process has ended. */
-int tracker_poll(struct tracker *t, struct tracker_sample *sample);
+/* -ESRCH once the process has ended; else, on an error, why[TRACKER_WHY] has the reason. */
+int tracker_poll(struct tracker *t, struct tracker_sample *sample, char *why);
 /* How many pages of each mapping of the last sample are in memory or swapped out. */
 int tracker_resident(struct tracker *t, uint64_t *pages);
 /* Leaves the process as it was. NULL allowed. */

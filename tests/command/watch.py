@@ -10,6 +10,7 @@ import pty
 import re
 import resource
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -419,6 +420,41 @@ def test_record_of_a_command():
         assert r.end == [1, 7] and r.intervals[-1][2] == 1, (r.end, r.intervals[-1])
         for base in (shared, private):
             assert sorted(r.pages(base)) == list(range(0, PAGES, 3)), r.pages(base)
+
+
+def test_one_execve_after_another():
+    """What follows at once upon an execve(2) may be the next one, which is no error."""
+    need_tracking()
+    with directory() as path:
+        for _ in range(3):
+            done = run('record', '-i', '2ms', '--force', '-o', f'{path}/x', '--', writer, 'exec')
+            assert done.returncode == 7 and done.stderr.count('\n') == 1, done
+            r = Recording(f'{path}/x')
+            assert r.end == [1, 7] and r.intervals[-1][2] == 1, (r.end, r.intervals)
+        with subprocess.Popen([writer, 'exec', '500']) as p:
+            done = run('top', '-d', '10ms', p.pid)
+        assert done.returncode == 0 and ') has ended' in done.stdout, done
+
+
+def test_lost_by_execve():
+    """Who may not look at the program any more is told that, and not that the file is at fault."""
+    if os.geteuid() != 0:
+        raise Skip('only root can become another user')
+    user = {'user': NOBODY, 'group': NOBODY, 'extra_groups': []}
+    with directory() as path:
+        os.chmod(path, 0o777)
+        for name, mode in (('writewatch', 0o755), ('secret', 0o111)):
+            shutil.copy(command if name == 'writewatch' else '/bin/sleep', f'{path}/{name}')
+            os.chmod(f'{path}/{name}', mode)
+        for args in (['record', '-o', f'{path}/x'], ['top', '-d', '20ms']):
+            with subprocess.Popen(['sh', '-c', f'sleep 1; exec {path}/secret 60'], **user) as p:
+                done = subprocess.run([f'{path}/writewatch', *args, str(p.pid)], timeout=50,
+                                      check=False, capture_output=True, text=True, **user)
+                p.kill()
+            if args[0] == 'record' and not os.path.exists(f'{path}/x'):
+                raise Skip('another user cannot track: ' + done.stderr)
+            assert done.returncode == 1 and 'not permitted' in done.stderr, done
+            assert 'x: ' not in done.stderr.splitlines()[-1], done
 
 
 def test_record_passes_statuses_on():

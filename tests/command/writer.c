@@ -6,6 +6,7 @@
  *   once   page after page, every 3rd one of both, 5 ms apart, then "done", until SIGTERM
  *   exit   as once, without waiting for anything; exits with status 7
  *   fork   as rate, in a child; the parent waits for it
+ *   exec   calls execve(2) 300 times, one after the other, without waiting for anything
  */
 #include <signal.h>
 #include <stdio.h>
@@ -58,15 +59,31 @@ static void write_once(volatile unsigned char *shared, volatile unsigned char *p
 	}
 }
 
+/* Each program does something first, so that it is met as often as one that is about to change. */
+static int exec_again(char **argv, int left)
+{
+	char count[16];
+	char *args[] = {argv[0], argv[1], count, NULL};
+
+	if (left == 0)
+		return 7;
+	snprintf(count, sizeof(count), "%d", left - 1);
+	nanosleep(&(struct timespec){0, 1000000}, NULL);
+	execv("/proc/self/exe", args);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
-	const char *mode = argc == 2 ? argv[1] : "";
+	const char *mode = argc >= 2 ? argv[1] : "";
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	int fd = memfd_create("known", MFD_CLOEXEC);
 	volatile unsigned char *shared, *private;
 	sigset_t set;
 	pid_t child = 0;
 
+	if (strcmp(mode, "exec") == 0)
+		return exec_again(argv, argc == 3 ? atoi(argv[2]) : 300);
 	if (fd < 0 || ftruncate(fd, (off_t)(PAGES * page)) < 0)
 		return 1;
 	shared = map(fd, PAGES * page);
