@@ -20,10 +20,16 @@ static void *grow(void *array, size_t *room, size_t needed, size_t size)
 }
 
 /* Until all are there, a name is its place among the names: these may move. */
-static void set_names(struct mappings *m)
+void mappings_finish(struct mappings *m)
 {
 	for (size_t i = 0; i < m->count; i++)
 		m->list[i].name = m->names + (uintptr_t)m->list[i].name;
+}
+
+void mappings_clear(struct mappings *m)
+{
+	m->count = 0;
+	m->names_count = 0;
 }
 
 static int add_name(struct mappings *m, const char *name)
@@ -39,10 +45,21 @@ static int add_name(struct mappings *m, const char *name)
 	return 0;
 }
 
-static int add(struct mappings *m, const struct named_mapping *mapping)
+static int append(struct mappings *m, const struct named_mapping *mapping)
+{
+	struct named_mapping *list = grow(m->list, &m->room, m->count + 1, sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	m->list = list;
+	list[m->count] = *mapping;
+	list[m->count++].name = (const char *)(uintptr_t)m->names_count;
+	return add_name(m, mapping->name);
+}
+
+int mappings_add(struct mappings *m, const struct named_mapping *mapping)
 {
 	struct named_mapping *last = m->count ? &m->list[m->count - 1] : NULL;
-	struct named_mapping *list;
 
 	/* A range that is watched and one that is not yet are two mappings of the kernel. */
 	if (last && last->end == mapping->start && last->permissions == mapping->permissions &&
@@ -50,13 +67,7 @@ static int add(struct mappings *m, const struct named_mapping *mapping)
 		last->end = mapping->end;
 		return 0;
 	}
-	list = grow(m->list, &m->room, m->count + 1, sizeof(*list));
-	if (!list)
-		return -ENOMEM;
-	m->list = list;
-	list[m->count] = *mapping;
-	list[m->count++].name = (const char *)(uintptr_t)m->names_count;
-	return add_name(m, mapping->name);
+	return append(m, mapping);
 }
 
 static bool parse(char *line, struct named_mapping *out)
@@ -84,19 +95,18 @@ int mappings_read(struct mappings *m, FILE *maps)
 	size_t size = 0;
 	int r = 0;
 
-	m->count = 0;
-	m->names_count = 0;
+	mappings_clear(m);
 	errno = 0;
 	while (r == 0 && getline(&line, &size, maps) > 0) {
 		if (!parse(line, &mapping))
 			r = -EIO;
-		else if (mapping.permissions & MAPPING_WRITE)
-			r = add(m, &mapping);
+		else
+			r = append(m, &mapping);
 	}
 	if (r == 0 && ferror(maps))
 		r = errno ? -errno : -EIO;
 	free(line);
-	set_names(m);
+	mappings_finish(m);
 	return r;
 }
 
@@ -104,11 +114,10 @@ int mappings_copy(struct mappings *to, const struct mappings *from)
 {
 	int r = 0;
 
-	to->count = 0;
-	to->names_count = 0;
+	mappings_clear(to);
 	for (size_t i = 0; i < from->count && r == 0; i++)
-		r = add(to, &from->list[i]);
-	set_names(to);
+		r = append(to, &from->list[i]);
+	mappings_finish(to);
 	return r;
 }
 

@@ -25,7 +25,7 @@ struct named_mapping {
 	const char *name;
 };
 
-/* All that can be written, ascending. Neighbours that look the same are one. */
+/* Ascending. Neighbours that look the same may be one. */
 struct mappings {
 	struct named_mapping *list;
 	size_t count, room;
@@ -34,8 +34,13 @@ struct mappings {
 	size_t names_count, names_room;
 };
 
-/* Begins with an empty struct; what was read before is replaced. */
+/* Begins with an empty struct; what was read before is replaced. All of them, as the kernel does.
+ */
 int mappings_read(struct mappings *m, FILE *maps);
+/* Makes a list one by one, of which the names can be used once it is finished. */
+void mappings_clear(struct mappings *m);
+int mappings_add(struct mappings *m, const struct named_mapping *mapping);
+void mappings_finish(struct mappings *m);
 void mappings_free(struct mappings *m);
 int mappings_copy(struct mappings *to, const struct mappings *from);
 bool mappings_equal(const struct mappings *a, const struct mappings *b);

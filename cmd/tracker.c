@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "tracker.h"
 #include "duration.h"
+#include "tracker_state.h"
 #include "tracker_why.h"
 
 #include <errno.h>
@@ -15,28 +15,8 @@
 
 #include <writewatch/process.h>
 
-#define ROOM 4096
 #define ATTACH_TRIES 3
 #define OPEN_TRIES 20
-
-/**
- * struct tracker - a process that is looked at
- * @maps:   the list of its mappings; of the memory that it had when that was opened
- * @ranges: what was written, of the last poll
- * @answer: what one call of the library gives
- */
-struct tracker {
-	pid_t pid;
-	int pidfd;
-	enum tracker_way way;
-	struct ww_process *process;
-	FILE *maps;
-	int clear_refs;
-	struct mappings mappings;
-	struct tracker_range *ranges;
-	size_t count, room;
-	struct ww_page_range answer[ROOM];
-};
 
 static FILE *open_proc(const struct tracker *t, const char *name, const char *mode)
 {
@@ -51,11 +31,6 @@ bool tracker_ended(const struct tracker *t)
 	struct pollfd fd = {.fd = t->pidfd, .events = POLLIN};
 
 	return poll(&fd, 1, 0) > 0;
-}
-
-static int clear_soft_dirty(struct tracker *t)
-{
-	return pwrite(t->clear_refs, "4", 1, 0) == 1 ? 0 : -errno;
 }
 
 /* What is left where nothing can be watched asynchronously. */
@@ -73,7 +48,7 @@ static int begin_soft_dirty(struct tracker *t)
 	if (t->clear_refs < 0)
 		return -errno;
 	t->way = TRACKER_SOFT_DIRTY;
-	return clear_soft_dirty(t);
+	return tracker_clear_soft_dirty(t);
 }
 
 /* On a busy machine a thread may need longer to stop; one that calls execve(2) is soon done. */
@@ -86,6 +61,21 @@ static int attach(struct ww_process *p)
 		r = ww_process_attach(p, 0);
 	while ((r == -ETIMEDOUT || r == -EAGAIN) && ++tries < ATTACH_TRIES);
 	return r;
+}
+
+static int read_mappings(struct tracker *t)
+{
+	rewind(t->maps);
+	return mappings_read(&t->all, t->maps);
+}
+
+static int choose_mappings(struct tracker *t)
+{
+	struct mappings last = t->mappings;
+
+	t->mappings = t->before;
+	t->before = last;
+	return tracker_choose(&t->mappings, &t->all, &t->before, t->ranges, t->count);
 }
 
 static int begin_once(struct tracker *t, char *why)
@@ -102,7 +92,12 @@ static int begin_once(struct tracker *t, char *why)
 		r = 0;
 	if (r == 0) {
 		t->maps = open_proc(t, "maps", "re");
-		r = t->maps ? 0 : -errno;
+		r = t->maps ? read_mappings(t) : -errno;
+	}
+	if (r == 0) {
+		t->count = 0;
+		mappings_clear(&t->mappings);
+		r = choose_mappings(t);
 	}
 	/* Else the number may have been another's already. */
 	if (r == 0 && tracker_ended(t))
@@ -219,75 +214,6 @@ int tracker_pidfd(const struct tracker *t)
 	return t->pidfd;
 }
 
-static int add_range(struct tracker *t, uint64_t start, uint64_t end)
-{
-	if (t->count && t->ranges[t->count - 1].end == start) {
-		t->ranges[t->count - 1].end = end;
-		return 0;
-	}
-	if (t->count == t->room) {
-		size_t room = t->room ? t->room * 2 : ROOM;
-		struct tracker_range *larger = realloc(t->ranges, room * sizeof(*larger));
-
-		if (!larger)
-			return -ENOMEM;
-		t->ranges = larger;
-		t->room = room;
-	}
-	t->ranges[t->count++] = (struct tracker_range){start, end};
-	return 0;
-}
-
-static int add_answer(struct tracker *t, size_t count)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = add_range(t, t->answer[i].start, t->answer[i].end);
-	return r;
-}
-
-static int get_exact(struct tracker *t)
-{
-	uint64_t from = 0;
-	size_t count;
-	int r;
-
-	do {
-		count = ROOM;
-		r = ww_process_get(t->process, &from, 0, WW_RESET, t->answer, &count);
-		if (r == 0)
-			r = add_answer(t, count);
-	} while (r == 0 && count == ROOM);
-	return r;
-}
-
-static int get_soft_dirty(struct tracker *t)
-{
-	struct ww_process_query query = {
-	    .size = sizeof(query),
-	    .required = WW_PAGE_SOFT_DIRTY,
-	    .any_of = WW_PAGE_PRESENT | WW_PAGE_SWAPPED,
-	};
-	size_t count;
-	int r;
-
-	do {
-		count = ROOM;
-		r = ww_process_scan(t->process, &query, t->answer, &count);
-		if (r == 0)
-			r = add_answer(t, count);
-		query.start = query.next;
-	} while (r == 0 && query.next < query.end);
-	return r == 0 ? clear_soft_dirty(t) : r;
-}
-
-static int read_mappings(struct tracker *t)
-{
-	rewind(t->maps);
-	return mappings_read(&t->mappings, t->maps);
-}
-
 static int get_written(struct tracker *t)
 {
 	int r = 0;
@@ -298,8 +224,8 @@ static int get_written(struct tracker *t)
 	if (r == 0)
 		r = read_mappings(t);
 	if (r == 0)
-		r = t->way == TRACKER_EXACT ? get_exact(t) : get_soft_dirty(t);
-	return r;
+		r = tracker_get(t);
+	return r == 0 ? choose_mappings(t) : r;
 }
 
 /* It has called execve(2): what it wrote until now cannot be known. */
@@ -310,8 +236,6 @@ static int begin_again(struct tracker *t, char *why)
 	end(t);
 	t->count = 0;
 	r = begin_once(t, why);
-	if (r == 0)
-		r = read_mappings(t);
 	/* It may be calling execve(2) once more: the next beat tries again. */
 	if (is_passing(t, r)) {
 		end(t);
@@ -343,36 +267,6 @@ int tracker_poll(struct tracker *t, struct tracker_sample *sample, char *why)
 	return r;
 }
 
-static int count_resident(struct tracker *t, const struct named_mapping *m, uint64_t *pages)
-{
-	struct ww_process_query query = {
-	    .size = sizeof(query),
-	    .start = m->start,
-	    .end = m->end,
-	    .any_of = WW_PAGE_PRESENT | WW_PAGE_SWAPPED,
-	};
-	size_t count;
-	int r;
-
-	*pages = 0;
-	do {
-		count = ROOM;
-		r = ww_process_scan(t->process, &query, t->answer, &count);
-		*pages += query.pages;
-		query.start = query.next;
-	} while (r == 0 && query.next < query.end);
-	return r;
-}
-
-int tracker_resident(struct tracker *t, uint64_t *pages)
-{
-	int r = t->process ? 0 : -ESTALE;
-
-	for (size_t i = 0; i < t->mappings.count && r == 0; i++)
-		r = count_resident(t, &t->mappings.list[i], &pages[i]);
-	return r;
-}
-
 void tracker_close(struct tracker *t)
 {
 	if (!t)
@@ -380,7 +274,9 @@ void tracker_close(struct tracker *t)
 	end(t);
 	if (t->pidfd >= 0)
 		close(t->pidfd);
+	mappings_free(&t->all);
 	mappings_free(&t->mappings);
+	mappings_free(&t->before);
 	free(t->ranges);
 	free(t);
 }

@@ -21,7 +21,7 @@ struct tracker_range {
 
 /**
  * struct tracker_sample - what one poll found; valid until the next one
- * @mappings:   those that can be written
+ * @mappings:   those that can be written, could be before, or were written
  * @ranges:     what was written in them, ascending
  * @incomplete: it called execve(2): pages may have been written that are not listed
  */
@@ -48,5 +48,9 @@ int tracker_poll(struct tracker *t, struct tracker_sample *sample, char *why);
 int tracker_resident(struct tracker *t, uint64_t *pages);
 /* Leaves the process as it was. NULL allowed. */
 void tracker_close(struct tracker *t);
+
+/* tracker_mappings.c: those of a sample; what was in the one before stays in. */
+int tracker_choose(struct mappings *to, const struct mappings *all, const struct mappings *before,
+		   const struct tracker_range *written, size_t count);
 
 #endif

@@ -539,6 +539,27 @@ def test_record_of_what_is_killed():
         assert Recording(f'{path}/x').end == [2, 9]
 
 
+def test_what_can_only_be_read_by_now():
+    """As just-in-time compilers leave their code: what was written there counts all the same."""
+    need_tracking()
+    with directory() as path, writing('jit', start=False) as p:
+        with recording(f'{path}/x', '-i', '50ms', '-t', '0.5', p.pid) as record:
+            p.send_signal(signal.SIGUSR1)
+            assert record.wait(timeout=30) == 0
+        assert sorted(Recording(f'{path}/x').pages(p.private)) == list(range(0, PAGES, 4))
+        report = run('report', f'{path}/x').stdout
+        assert 'outside of what is known' not in report, report
+    with writing('jit', start=False) as p:
+        with subprocess.Popen([command, 'top', '-n', '4', '-d', '0.1', str(p.pid)], text=True,
+                              stdout=subprocess.PIPE) as top:
+            out = top.stdout.readline()
+            p.send_signal(signal.SIGUSR1)
+            out += top.communicate(timeout=30)[0]
+        assert len(re.findall(rf' 25.0% .* {p.private:x} ', out)) >= 3, out
+        sums = [float(s) for s in re.findall(r': ([0-9.]+) pages/s', out)]
+        assert len(sums) == 4 and min(sums[1:]) > 0, out
+
+
 def test_late_intervals_are_told():
     need_tracking()
     with directory() as path, writing('rate') as p:

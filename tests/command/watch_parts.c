@@ -106,12 +106,14 @@ Test(mappings, are_read)
 		  "7ffffffde000-7ffffffff000 rwxp 00000000 00:00 0          [stack]\n"
 		  "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0  [vsyscall]\n",
 		  0);
-	cr_assert_eq(m.count, 5);
-	expect_mapping(&m, 0, 0x2000, 0x4000, MAPPING_READ | MAPPING_WRITE, "/bin/a program");
-	expect_mapping(&m, 1, 0x4000, 0x8000, MAPPING_READ | MAPPING_WRITE, "");
-	expect_mapping(&m, 2, 0x9000, 0xa000, MAPPING_READ | MAPPING_WRITE, "");
-	expect_mapping(&m, 3, 0xa000, 0xb000, MAPPING_WRITE | MAPPING_SHARED, "/memfd:x (deleted)");
-	expect_mapping(&m, 4, 0x7ffffffde000, 0x7ffffffff000,
+	cr_assert_eq(m.count, 8);
+	expect_mapping(&m, 0, 0x1000, 0x2000, MAPPING_READ | MAPPING_EXECUTE, "/bin/a program");
+	expect_mapping(&m, 1, 0x2000, 0x4000, MAPPING_READ | MAPPING_WRITE, "/bin/a program");
+	expect_mapping(&m, 2, 0x4000, 0x5000, MAPPING_READ | MAPPING_WRITE, "");
+	expect_mapping(&m, 3, 0x5000, 0x8000, MAPPING_READ | MAPPING_WRITE, "");
+	expect_mapping(&m, 4, 0x9000, 0xa000, MAPPING_READ | MAPPING_WRITE, "");
+	expect_mapping(&m, 5, 0xa000, 0xb000, MAPPING_WRITE | MAPPING_SHARED, "/memfd:x (deleted)");
+	expect_mapping(&m, 6, 0x7ffffffde000, 0x7ffffffff000,
 		       MAPPING_READ | MAPPING_WRITE | MAPPING_EXECUTE, "[stack]");
 	cr_expect_eq(mappings_copy(&copy, &m), 0);
 	cr_expect(mappings_equal(&copy, &m));
@@ -119,6 +121,50 @@ Test(mappings, are_read)
 	cr_expect_not(mappings_equal(&copy, &m));
 	mappings_free(&copy);
 	mappings_free(&m);
+}
+
+static void expect_chosen(const char *text, const struct mappings *before,
+			  const struct tracker_range *written, size_t count,
+			  struct mappings *chosen)
+{
+	struct mappings all = {0};
+
+	read_text(&all, text, 0);
+	cr_assert_eq(tracker_choose(chosen, &all, before, written, count), 0);
+	mappings_free(&all);
+}
+
+/* What was written stays in the list while it can only be read: pages do not vanish from sums. */
+Test(mappings, are_chosen)
+{
+	static const struct tracker_range written[] = {{0x1000, 0x2000}, {0x8000, 0x9000}};
+	struct mappings first = {0}, second = {0}, third = {0};
+
+	expect_chosen("1000-2000 r-xp 00000000 fe:00 1    /lib/a\n"
+		      "4000-5000 rw-p 00000000 00:00 0 \n"
+		      "5000-7000 rw-p 00000000 00:00 0 \n"
+		      "8000-9000 r--p 00000000 00:00 0 \n",
+		      &second, NULL, 0, &first);
+	cr_assert_eq(first.count, 1);
+	expect_mapping(&first, 0, 0x4000, 0x7000, MAPPING_READ | MAPPING_WRITE, "");
+	expect_chosen("1000-2000 r-xp 00000000 fe:00 1    /lib/a\n"
+		      "2000-3000 r--p 00000000 fe:00 1    /lib/a\n"
+		      "4000-5000 r-xp 00000000 00:00 0 \n"
+		      "5000-6000 r-xp 00000000 00:00 0 \n"
+		      "6000-7000 r--p 00000000 fe:00 2    /lib/b\n"
+		      "8000-9000 r--p 00000000 00:00 0 \n",
+		      &first, written, 2, &second);
+	cr_assert_eq(second.count, 3);
+	expect_mapping(&second, 0, 0x1000, 0x2000, MAPPING_READ | MAPPING_EXECUTE, "/lib/a");
+	expect_mapping(&second, 1, 0x4000, 0x6000, MAPPING_READ | MAPPING_EXECUTE, "");
+	expect_mapping(&second, 2, 0x8000, 0x9000, MAPPING_READ, "");
+	/* And for good. */
+	expect_chosen("4000-5000 ---p 00000000 00:00 0 \n8000-a000 r--p 00000000 00:00 0 \n",
+		      &second, NULL, 0, &third);
+	cr_assert_eq(third.count, 2);
+	mappings_free(&first);
+	mappings_free(&second);
+	mappings_free(&third);
 }
 
 Test(mappings, nonsense_is_refused)

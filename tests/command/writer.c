@@ -6,9 +6,11 @@
  *   once   page after page, every 3rd one of both, 5 ms apart, then "done", until SIGTERM
  *   exit   as once, without waiting for anything; exits with status 7
  *   fork   as rate, in a child; the parent waits for it
- *   exec   calls execve(2) 300 times, one after the other, without waiting for anything
+ *   jit    every 4th page of the private mapping, again and again, which can only be read in
+ * between exec   calls execve(2) 300 times, one after the other, without waiting for anything
  */
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +48,19 @@ static void write_rate(volatile unsigned char *shared, size_t page)
 	for (unsigned char round = 1;; round++) {
 		for (size_t i = 0; i < PAGES; i += 4)
 			shared[i * page] = round;
+		nanosleep(&five_ms, NULL);
+	}
+}
+
+static void write_jit(volatile unsigned char *private, size_t page)
+{
+	void *memory = (void *)(uintptr_t) private;
+
+	for (unsigned char round = 1;; round++) {
+		mprotect(memory, PAGES * page, PROT_READ | PROT_WRITE);
+		for (size_t i = 0; i < PAGES; i += 4)
+		private[i * page] = round;
+		mprotect(memory, PAGES * page, PROT_READ);
 		nanosleep(&five_ms, NULL);
 	}
 }
@@ -106,6 +121,8 @@ int main(int argc, char **argv)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (strcmp(mode, "rate") == 0 || strcmp(mode, "fork") == 0)
 		write_rate(shared, page);
+	if (strcmp(mode, "jit") == 0)
+		write_jit(private, page);
 	write_once(shared, private, page);
 	if (strcmp(mode, "exit") == 0) {
 		/* What is written last, nobody sees. */
