@@ -38,6 +38,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
  * struct session - a recording that goes on
  * @created: the file was not there before
  * @ended:   the process has, with this status if that is known
+ * @skipped: that something is not tracked has been told
  * @why:     it cannot be tracked any more; else empty
  */
 struct session {
@@ -52,6 +53,7 @@ struct session {
 	struct ticker ticker;
 	uint64_t started, shown;
 	bool progress;
+	bool skipped;
 	bool ended;
 	int status;
 	char why[TRACKER_WHY];
@@ -103,6 +105,19 @@ static void forget_file(struct session *s)
 		unlink(s->path);
 }
 
+/* Once: it may also come later, and the recording has all of it. */
+static void tell_skipped(struct session *s)
+{
+	struct tracker_skipped skipped;
+	char text[256];
+
+	tracker_skipped(s->tracker, &skipped);
+	text_skipped(text, sizeof(text), &skipped);
+	if (*text && !s->skipped)
+		fprintf(stderr, "%swritewatch record: %s\n", s->shown ? "\r\033[K" : "", text);
+	s->skipped |= *text;
+}
+
 static int begin_recording(struct session *s)
 {
 	char why[TRACKER_WHY];
@@ -119,6 +134,7 @@ static int begin_recording(struct session *s)
 	if (r < 0)
 		return fail(STATUS_FAILED, "%s: %s", s->path, strerror(-r));
 	s->fd = -1;
+	tell_skipped(s);
 	return STATUS_OK;
 }
 
@@ -179,8 +195,10 @@ static int take_sample(struct session *s)
 
 	if (r == -ESRCH)
 		return end_of_target(s);
-	if (r == 0)
+	if (r == 0) {
+		tell_skipped(s);
 		return record_file_add(s->file, s->tracker, &sample);
+	}
 	memcpy(s->why, why, sizeof(s->why));
 	return 0;
 }

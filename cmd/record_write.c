@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -20,6 +21,7 @@
  * @started, @last: when it began, and the last interval ended, on the monotonic clock
  * @counted:        when the resident pages were counted last; 0: never
  * @known:          the mappings in the file
+ * @skipped:        what is not tracked, as the file has it
  */
 struct record_file {
 	struct recording_writer *writer;
@@ -28,6 +30,7 @@ struct record_file {
 	uint64_t started, last;
 	uint64_t counted;
 	struct mappings known;
+	struct tracker_skipped skipped;
 	struct recording_mapping *table;
 	uint64_t *resident;
 	size_t room;
@@ -145,11 +148,33 @@ static int write_interval(struct record_file *f, const struct tracker_sample *s)
 	return r;
 }
 
+static int write_skipped(struct record_file *f, const struct tracker_skipped *s)
+{
+	const struct recording_untracked untracked = {
+	    .time_ns = f->last - f->started,
+	    .mappings = s->mappings,
+	    .pages = s->bytes / f->page_size,
+	    .busy = s->busy,
+	    .hugetlb = s->hugetlb,
+	    .sealed = s->sealed,
+	    .special = s->special,
+	};
+
+	f->skipped = *s;
+	return recording_write_untracked(f->writer, &untracked);
+}
+
 int record_file_add(struct record_file *f, struct tracker *t, const struct tracker_sample *s)
 {
+	struct tracker_skipped skipped = f->skipped;
 	int r = 0;
 
-	if (s && !mappings_equal(&f->known, s->mappings))
+	if (s)
+		tracker_skipped(t, &skipped);
+	/* All of its members are numbers of one size. */
+	if (memcmp(&skipped, &f->skipped, sizeof(skipped)) != 0)
+		r = write_skipped(f, &skipped);
+	if (r == 0 && s && !mappings_equal(&f->known, s->mappings))
 		r = write_table(f, t, s->mappings);
 	return r < 0 ? r : write_interval(f, s);
 }

@@ -25,7 +25,8 @@ enum recording_type {
 	RECORDING_START = 1,
 	RECORDING_MAPPINGS = 2,
 	RECORDING_INTERVAL = 3,
-	RECORDING_END = 4
+	RECORDING_END = 4,
+	RECORDING_UNTRACKED = 5 /* from version 2 on */
 };
 
 enum recording_tracking { RECORDING_EXACT = 1, RECORDING_SOFT_DIRTY = 2 };
@@ -84,6 +85,16 @@ struct recording_interval {
 	size_t count;
 };
 
+/* What could be written and was not tracked, from then on; the kinds are some of all. */
+struct recording_untracked {
+	uint64_t time_ns;
+	uint64_t mappings, pages;
+	uint64_t busy;	  /* another userfaultfd watches them */
+	uint64_t hugetlb; /* of hugetlbfs */
+	uint64_t sealed;  /* of read-only files */
+	uint64_t special; /* of devices or the kernel */
+};
+
 struct recording_end {
 	uint64_t time_ns;
 	enum recording_end_kind kind;
@@ -100,6 +111,7 @@ int recording_create(struct recording_writer **out, int fd, const struct recordi
 int recording_write_table(struct recording_writer *w, const struct recording_table *t);
 /* Ranges may be as many as they are, and flags without RECORDING_MORE. */
 int recording_write_interval(struct recording_writer *w, const struct recording_interval *i);
+int recording_write_untracked(struct recording_writer *w, const struct recording_untracked *u);
 int recording_write_end(struct recording_writer *w, const struct recording_end *e);
 uint64_t recording_size(const struct recording_writer *w);
 /* Returns the first error there was; NULL allowed. */
@@ -120,6 +132,7 @@ struct recording_record {
 		struct recording_table table;
 		struct recording_interval interval;
 		struct recording_end end;
+		struct recording_untracked untracked;
 	};
 };
 
@@ -141,7 +154,7 @@ int recording_rewind(struct recording_reader *r);
 void recording_free(struct recording_reader *r);
 
 /* What writer and reader share. */
-#define RECORDING_VERSION 1
+#define RECORDING_VERSION 2   /* 1 and 2 are read */
 #define RECORDING_PREAMBLE 12 /* magic and version */
 #define RECORDING_FRAME 12    /* type, length and checksum of a record */
 

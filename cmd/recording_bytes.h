@@ -8,6 +8,7 @@
 
 struct recording_reader {
 	FILE *file;
+	uint32_t version;
 	uint64_t first;	 /* where the record behind the start is */
 	uint64_t offset; /* of the next record */
 	struct recording_header header;

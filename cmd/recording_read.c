@@ -130,6 +130,20 @@ static int read_interval(struct recording_reader *r, struct recording_interval *
 	return check_rest(r);
 }
 
+static int read_untracked(struct recording_reader *r, struct recording_untracked *u)
+{
+	u->time_ns = get_time(r);
+	u->mappings = recording_number(r);
+	u->pages = recording_number(r);
+	if (u->pages > INT64_MAX / r->header.page_size)
+		recording_refuse_here(r, "more pages are not tracked than can be");
+	u->busy = recording_number(r);
+	u->hugetlb = recording_number(r);
+	u->sealed = recording_number(r);
+	u->special = recording_number(r);
+	return check_rest(r);
+}
+
 static int read_end(struct recording_reader *r, struct recording_end *e)
 {
 	uint64_t kind, value;
@@ -158,7 +172,11 @@ static int read_known(struct recording_reader *r, uint32_t type, struct recordin
 	if (r->more && type != RECORDING_INTERVAL)
 		return recording_refuse_here(
 		    r, "an interval is not continued by the record behind it");
+	if (type == RECORDING_UNTRACKED && r->version < 2)
+		type = 0;
 	switch (type) {
+	case RECORDING_UNTRACKED:
+		return read_untracked(r, &record->untracked);
 	case RECORDING_MAPPINGS:
 		return read_table(r, &record->table);
 	case RECORDING_INTERVAL:
@@ -210,7 +228,6 @@ static int read_preamble(struct recording_reader *r)
 	unsigned char preamble[RECORDING_PREAMBLE];
 	size_t n = fread(preamble, 1, sizeof(preamble), r->file);
 	size_t checked = n < sizeof(recording_magic) ? n : sizeof(recording_magic);
-	uint32_t version;
 
 	if (ferror(r->file))
 		return errno ? -errno : -EIO;
@@ -218,11 +235,12 @@ static int read_preamble(struct recording_reader *r)
 		return recording_refuse(r, 0, "not a recording of writewatch");
 	if (n < sizeof(preamble))
 		return recording_refuse(r, n, "the file ends within its head");
-	version = recording_get32(preamble + sizeof(recording_magic));
-	if (version != RECORDING_VERSION)
-		return recording_refuse(
-		    r, sizeof(recording_magic),
-		    "version %" PRIu32 " of the format, which this program does not know", version);
+	r->version = recording_get32(preamble + sizeof(recording_magic));
+	if (r->version < 1 || r->version > RECORDING_VERSION)
+		return recording_refuse(r, sizeof(recording_magic),
+					"version %" PRIu32
+					" of the format, which this program does not know",
+					r->version);
 	r->offset = sizeof(preamble);
 	return 0;
 }

@@ -216,6 +216,19 @@ int recording_write_interval(struct recording_writer *w, const struct recording_
 	return error;
 }
 
+int recording_write_untracked(struct recording_writer *w, const struct recording_untracked *u)
+{
+	begin(w, RECORDING_UNTRACKED);
+	put(w, u->time_ns);
+	put(w, u->mappings);
+	put(w, u->pages);
+	put(w, u->busy);
+	put(w, u->hugetlb);
+	put(w, u->sealed);
+	put(w, u->special);
+	return finish(w);
+}
+
 int recording_write_end(struct recording_writer *w, const struct recording_end *e)
 {
 	begin(w, RECORDING_END);

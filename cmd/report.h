@@ -37,6 +37,7 @@ struct report {
 	struct recording_problem problem;
 	bool ended;
 	struct recording_end end;
+	struct recording_untracked untracked; /* the most mappings there were of that */
 
 	bool collected; /* what follows, up to the intervals, is known */
 	/* In order of name, permissions and address; hottest[] has those that were written. */

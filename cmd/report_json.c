@@ -49,16 +49,28 @@ static json_t *problem(const struct report *r)
 			 number(r->problem.offset), "message", r->problem.text);
 }
 
+static json_t *untracked(const struct report *r)
+{
+	const struct recording_untracked *u = &r->untracked;
+
+	if (!u->mappings)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "mappings", number(u->mappings), "size",
+			 number(u->pages * r->header->page_size), "busy", number(u->busy),
+			 "hugetlb", number(u->hugetlb), "read_only", number(u->sealed), "special",
+			 number(u->special));
+}
+
 static json_t *recording(const struct report *r)
 {
 	const struct recording_header *h = r->header;
 
-	return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o}", "pid", number(h->pid),
-			 "command", h->command, "kernel", h->release, "start_time_s",
-			 seconds(h->wall_clock_ns), "page_size", number(h->page_size), "interval_s",
-			 seconds(h->interval_ns), "tracking",
-			 h->tracking == RECORDING_EXACT ? "exact" : "soft-dirty", "end", end(r),
-			 "problem", problem(r));
+	return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "pid",
+			 number(h->pid), "command", h->command, "kernel", h->release,
+			 "start_time_s", seconds(h->wall_clock_ns), "page_size",
+			 number(h->page_size), "interval_s", seconds(h->interval_ns), "tracking",
+			 h->tracking == RECORDING_EXACT ? "exact" : "soft-dirty", "untracked",
+			 untracked(r), "end", end(r), "problem", problem(r));
 }
 
 static json_t *windows(const struct report *r)

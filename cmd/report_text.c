@@ -23,6 +23,31 @@ static void print_name(const char *text)
 	       (int)(NAME_WIDTH - (width < NAME_WIDTH ? width : NAME_WIDTH)), "");
 }
 
+static void print_untracked(const struct report *r)
+{
+	const struct recording_untracked *u = &r->untracked;
+	const struct {
+		uint64_t count;
+		const char *what;
+	} kinds[] = {
+	    {u->busy, "watched by another userfaultfd"},
+	    {u->hugetlb, "of hugetlbfs"},
+	    {u->sealed, "of read-only files"},
+	    {u->special, "of devices or the kernel"},
+	};
+	char size[REPORT_WORDS];
+
+	if (!u->mappings)
+		return;
+	printf("not tracked   %" PRIu64 " mapping%s, %s, of which writes are missing\n",
+	       u->mappings, u->mappings == 1 ? "" : "s",
+	       report_size(size, (double)u->pages * (double)r->header->page_size));
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (kinds[i].count)
+			printf("              %" PRIu64 " %s\n", kinds[i].count, kinds[i].what);
+	}
+}
+
 static void print_head(const struct report *r)
 {
 	time_t start = (time_t)(r->header->wall_clock_ns / 1000000000);
@@ -40,6 +65,7 @@ static void print_head(const struct report *r)
 	puts(r->header->tracking == RECORDING_EXACT
 		 ? "tracked       exactly, page by page"
 		 : "tracked       by soft-dirty bits, which miss writes in the moment of a reset");
+	print_untracked(r);
 	if (r->incomplete)
 		printf("incomplete    %" PRIu64 " interval%s, of which pages may be missing\n",
 		       r->incomplete, r->incomplete == 1 ? "" : "s");

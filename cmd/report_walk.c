@@ -102,6 +102,9 @@ static int walk_records(struct walk *w)
 			if (!w->collecting && w->intervals == w->report->intervals)
 				break;
 			error = walk_interval(w, &record.interval);
+		} else if (record.type == RECORDING_UNTRACKED) {
+			if (record.untracked.mappings > w->report->untracked.mappings)
+				w->report->untracked = record.untracked;
 		} else if (w->collecting) {
 			w->report->ended = true;
 			w->report->end = record.end;

@@ -55,6 +55,34 @@ void text_mapping(char *text, size_t size, const struct named_mapping *m, bool a
 	}
 }
 
+void text_skipped(char *text, size_t size, const struct tracker_skipped *skipped)
+{
+	const struct {
+		uint64_t count;
+		const char *what;
+	} kinds[] = {
+	    {skipped->busy, "watched by another userfaultfd"},
+	    {skipped->hugetlb, "of hugetlbfs"},
+	    {skipped->sealed, "of read-only files"},
+	    {skipped->special, "of devices or the kernel"},
+	};
+	const char *between = ":";
+	size_t used;
+
+	*text = '\0';
+	if (!skipped->mappings)
+		return;
+	used = (size_t)snprintf(text, size, "%" PRIu64 " mapping%s not tracked", skipped->mappings,
+				skipped->mappings == 1 ? " is" : "s are");
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && used < size; i++) {
+		if (!kinds[i].count)
+			continue;
+		used += (size_t)snprintf(text + used, size - used, "%s %" PRIu64 " %s", between,
+					 kinds[i].count, kinds[i].what);
+		between = ",";
+	}
+}
+
 const char *text_way(enum tracker_way way)
 {
 	if (way == TRACKER_SOFT_DIRTY)

@@ -17,6 +17,8 @@ void text_share(char text[8], uint64_t part, uint64_t whole);
 /* What a person calls the mapping; where it has no name, and that is wanted, its address. */
 void text_mapping(char *text, size_t size, const struct named_mapping *m, bool address);
 /* Goes behind "tracked". */
+/* "2 mappings are not tracked: 1 of hugetlbfs, ..."; empty if all are. */
+void text_skipped(char *text, size_t size, const struct tracker_skipped *skipped);
 const char *text_way(enum tracker_way way);
 
 #endif

@@ -105,7 +105,8 @@ static void draw_head(const struct top_state *s, const struct target *t)
 {
 	unsigned seconds = (unsigned)((duration_now() - s->started_ns) / NS_PER_SECOND);
 	struct top_sums sums = targets_sums(s->targets);
-	char delay[32], skipped[256] = "";
+	struct tracker_skipped untracked = {0};
+	char delay[32], skipped[256];
 
 	duration_print(s->delay_ns, delay, sizeof(delay));
 	attron(A_BOLD);
@@ -132,7 +133,8 @@ static void draw_head(const struct top_state *s, const struct target *t)
 	put("Tracked %s", text_way(t->tracker ? tracker_way(t->tracker) : TRACKER_EXACT));
 	attroff(A_DIM);
 	if (t->tracker)
-		tracker_skipped(t->tracker, skipped, sizeof(skipped));
+		tracker_skipped(t->tracker, &untracked);
+	text_skipped(skipped, sizeof(skipped), &untracked);
 	move(4, 1);
 	put("%s", skipped);
 }

@@ -13,6 +13,7 @@ void plain_begin(const struct top_state *s)
 {
 	const struct target *t = &s->targets->list[0];
 	const char *missing = top_screen_missing();
+	struct tracker_skipped untracked;
 	char delay[32], skipped[256];
 
 	if (missing && !s->options->plain && isatty(STDOUT_FILENO))
@@ -20,7 +21,8 @@ void plain_begin(const struct top_state *s)
 	duration_print(s->delay_ns, delay, sizeof(delay));
 	printf("# %s (%d), every %s\n# tracked %s\n", t->name, (int)t->pid, delay,
 	       text_way(tracker_way(t->tracker)));
-	tracker_skipped(t->tracker, skipped, sizeof(skipped));
+	tracker_skipped(t->tracker, &untracked);
+	text_skipped(skipped, sizeof(skipped), &untracked);
 	if (*skipped)
 		printf("# %s\n", skipped);
 	puts("# share of pages written:  . none  : <1%  + <10%  * <50%  # more");

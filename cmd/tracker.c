@@ -4,7 +4,6 @@
 #include "tracker_why.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +77,12 @@ static int choose_mappings(struct tracker *t)
 	return tracker_choose(&t->mappings, &t->all, &t->before, t->ranges, t->count);
 }
 
+/* Nothing that anybody writes would be told of. */
+static bool is_taken(const struct ww_attachment *a)
+{
+	return a->attached && a->watched == 0 && a->skipped_busy > 0;
+}
+
 static int begin_once(struct tracker *t, char *why)
 {
 	struct ww_attachment attachment = {.size = sizeof(attachment)};
@@ -88,6 +93,12 @@ static int begin_once(struct tracker *t, char *why)
 		return r;
 	}
 	r = attach(t->process);
+	if (r == 0 && ww_process_attachment(t->process, &attachment) == 0 &&
+	    is_taken(&attachment)) {
+		tracker_explain(why, "another userfaultfd watches all of its memory, such as that "
+				     "of another writewatch");
+		return -EBUSY;
+	}
 	if (r == -ENOTSUP && begin_soft_dirty(t) == 0)
 		r = 0;
 	if (r == 0) {
@@ -181,32 +192,21 @@ enum tracker_way tracker_way(const struct tracker *t)
 	return t->way;
 }
 
-void tracker_skipped(const struct tracker *t, char *text, size_t size)
+void tracker_skipped(const struct tracker *t, struct tracker_skipped *skipped)
 {
 	struct ww_attachment a = {.size = sizeof(a)};
-	const struct {
-		const uint64_t *count;
-		const char *what;
-	} kinds[] = {
-	    {&a.skipped_busy, "watched by another userfaultfd"},
-	    {&a.skipped_hugetlb, "of hugetlbfs"},
-	    {&a.skipped_sealed, "of read-only files"},
-	    {&a.skipped_special, "of devices or the kernel"},
-	};
-	const char *between = ":";
-	size_t used;
 
-	*text = '\0';
-	if (t->way != TRACKER_EXACT || ww_process_attachment(t->process, &a) < 0 || !a.skipped)
+	*skipped = (struct tracker_skipped){0};
+	if (t->way != TRACKER_EXACT || !t->process || ww_process_attachment(t->process, &a) < 0)
 		return;
-	used = (size_t)snprintf(text, size, "%" PRIu64 " mappings are not tracked", a.skipped);
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && used < size; i++) {
-		if (!*kinds[i].count)
-			continue;
-		used += (size_t)snprintf(text + used, size - used, "%s %" PRIu64 " %s", between,
-					 *kinds[i].count, kinds[i].what);
-		between = ",";
-	}
+	*skipped = (struct tracker_skipped){
+	    .mappings = a.skipped,
+	    .bytes = a.skipped_bytes,
+	    .busy = a.skipped_busy,
+	    .hugetlb = a.skipped_hugetlb,
+	    .sealed = a.skipped_sealed,
+	    .special = a.skipped_special,
+	};
 }
 
 int tracker_pidfd(const struct tracker *t)

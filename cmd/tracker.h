@@ -32,13 +32,23 @@ struct tracker_sample {
 	bool incomplete;
 };
 
+/**
+ * struct tracker_skipped - mappings that could be written, and are not tracked
+ * @busy: of them, those that another userfaultfd watches; the others are of hugetlbfs, of read-only
+ *        files, and of devices or the kernel
+ */
+struct tracker_skipped {
+	uint64_t mappings, bytes;
+	uint64_t busy, hugetlb, sealed, special;
+};
+
 struct tracker;
 
 /* Returns 0 or a negative errno value, with the reason for people in why[TRACKER_WHY]. */
 int tracker_open(struct tracker **out, pid_t pid, char *why);
 enum tracker_way tracker_way(const struct tracker *t);
-/* "2 mappings are not tracked: 1 of hugetlbfs, ..."; empty if all are that can be written. */
-void tracker_skipped(const struct tracker *t, char *text, size_t size);
+/* All zero if nothing that can be written is missing. */
+void tracker_skipped(const struct tracker *t, struct tracker_skipped *skipped);
 /* A descriptor that can be read once the process has ended; the tracker's. */
 int tracker_pidfd(const struct tracker *t);
 bool tracker_ended(const struct tracker *t);

@@ -31,6 +31,8 @@ static const struct recording_mapping mappings[] = {
     {0x7ffffffde000, 0x7ffffffff000, RECORDING_WRITE | RECORDING_SHARED, 1, ""},
 };
 
+static const struct recording_untracked untracked = {7, 6, 123456789, 1, 2, 3, 0};
+
 struct file {
 	unsigned char *bytes;
 	size_t size;
@@ -95,6 +97,7 @@ static struct file make_file(void)
 
 	w = create(&fd);
 	cr_assert_eq(recording_write_table(w, &table), 0);
+	cr_assert_eq(recording_write_untracked(w, &untracked), 0);
 	for (unsigned i = 0; i < INTERVALS; i++) {
 		struct recording_interval interval = make_interval(i);
 
@@ -155,6 +158,9 @@ static unsigned expect_records(struct recording_reader *r, bool *ended)
 			expect_table(&record.table, number ? 2 : 4);
 		} else if (record.type == RECORDING_INTERVAL) {
 			expect_interval(&record.interval, number++);
+		} else if (record.type == RECORDING_UNTRACKED) {
+			cr_expect_eq(number, 0);
+			cr_expect_eq(memcmp(&record.untracked, &untracked, sizeof(untracked)), 0);
 		} else {
 			cr_expect_eq(record.type, RECORDING_END);
 			cr_expect_eq(record.end.kind, RECORDING_KILLED);
@@ -356,6 +362,28 @@ static void expect_refusal(const unsigned char *bytes, size_t size, uint64_t off
 	fclose(stream);
 }
 
+/* Those of the first version have no such record, and all others. */
+Test(recording, old_version)
+{
+	struct file file = make_file();
+	size_t start = RECORDING_FRAME + recording_get32(file.bytes + RECORDING_PREAMBLE + 4);
+	struct recording_problem problem;
+	struct recording_reader *r;
+	FILE *stream;
+	bool ended;
+
+	file.bytes[8] = 1;
+	stream = open_bytes(file.bytes, RECORDING_PREAMBLE + start);
+	cr_assert_eq(recording_open(&r, stream, &problem), 0, "%s", problem.text);
+	cr_expect_eq(expect_records(r, &ended), 0);
+	recording_free(r);
+	fclose(stream);
+	start += RECORDING_PREAMBLE;
+	start += RECORDING_FRAME + recording_get32(file.bytes + start + 4);
+	expect_refusal(file.bytes, file.size, start + RECORDING_FRAME, "unknown type");
+	free(file.bytes);
+}
+
 Test(recording, foreign)
 {
 	static const unsigned char elf[64] = "\177ELF\2\1\1";
@@ -365,8 +393,10 @@ Test(recording, foreign)
 	expect_refusal(elf, 0, 0, "not a recording of writewatch");
 	expect_refusal(file.bytes, 10, 10, "ends within its head");
 	expect_refusal(file.bytes, MAX_PAYLOAD_OFFSET, 12, "ends within a record");
-	file.bytes[8] = 2;
-	expect_refusal(file.bytes, file.size, 8, "version 2 ");
+	file.bytes[8] = 3;
+	expect_refusal(file.bytes, file.size, 8, "version 3 ");
+	file.bytes[8] = 0;
+	expect_refusal(file.bytes, file.size, 8, "version 0 ");
 	free(file.bytes);
 }
 
@@ -421,6 +451,9 @@ Test(recording, absurd)
 	EXPECT_REFUSED(2, "\x05\x01\x01\x01\x03\x00\x05name", 7, "a text is longer");
 	EXPECT_REFUSED(4, "\x05\x03\x00\x00\x00", 3, "unknown way");
 	EXPECT_REFUSED(4, "\x05\x00\x00\x01\x00", 5, "the sums at the end");
+	EXPECT_REFUSED(5, "\x05\x01" HUGE "\x00\x00\x00\x00", 12, "more pages are not tracked");
+	EXPECT_REFUSED(5, "\x05\x01\x01\x00\x00\x00", 6, "a number does not fit");
+	EXPECT_REFUSED(5, "\x05\x01\x01\x00\x00\x00\x00\x00", 7, "longer than its contents");
 	EXPECT_REFUSED(9, "", 0, "unknown type");
 }
 

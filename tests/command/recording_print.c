@@ -24,6 +24,10 @@ static void print(const struct recording_record *r)
 			printf("range %" PRIx64 " %" PRIx64 "\n", r->interval.ranges[i].start,
 			       r->interval.ranges[i].end);
 		break;
+	case RECORDING_UNTRACKED:
+		printf("untracked %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", r->untracked.mappings,
+		       r->untracked.pages, r->untracked.busy);
+		break;
 	default:
 		printf("end %d %u\n", (int)r->end.kind, r->end.value);
 	}

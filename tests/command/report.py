@@ -164,6 +164,22 @@ def test_text_of_odd_recordings():
     assert max(map(len, out.splitlines())) <= 80 and 'and 24 more' in out, out
 
 
+def test_untracked():
+    content = (synthetic.start(version=2) + synthetic.untracked(0, 1, 2, sealed=1) +
+               synthetic.untracked(5, 3, 512, busy=2, hugetlb=1) + synthetic.untracked(7, 0, 0) +
+               synthetic.end(9, []))
+    text = ' '.join(report(content).decode().split())
+    assert ('not tracked 3 mappings, 2.0 MiB, of which writes are missing 2 watched by another '
+            'userfaultfd 1 of hugetlbfs') in text, text
+    told = report_json(content)['recording']['untracked']
+    assert told == {'mappings': 3, 'size': 512 * 4096, 'busy': 2, 'hugetlb': 1, 'read_only': 0,
+                    'special': 0}, told
+    # As they were before.
+    content = b''.join(synthetic.program())
+    assert b'not tracked' not in report(content)
+    assert report_json(content)['recording']['untracked'] is None
+
+
 def test_hostile_names():
     names = [b'\x1b[31m\x07</text>]]>&\xff"\'', b'=1+1,"x"\n']
     content = synthetic.start(command=names[0], release=names[1])
@@ -199,7 +215,7 @@ def test_damaged():
     assert b'duration' in out and b'600 intervals' not in out
     # Nothing is told of what is no recording.
     for bad, words in ((b'', b'not a recording'), (b'\x7fELF' * 100, b'not a recording'),
-                       (bytes(content[:8]) + b'\x02' + bytes(content[9:]), b'version 2 ')):
+                       (bytes(content[:8]) + b'\x03' + bytes(content[9:]), b'version 3 ')):
         assert report(bad, status=1, said=words) == b''
 
 

@@ -69,9 +69,9 @@ def ranges_of(pages):
 
 
 def start(command='synthetic', pid=4711, interval=100_000_000, tracking=EXACT, page_size=PAGE,
-          clock=1_700_000_000_000_000_000, release='6.12.1-amd64'):
+          clock=1_700_000_000_000_000_000, release='6.12.1-amd64', version=1):
     payload = numbers(page_size, interval, clock, pid, tracking) + text(command) + text(release)
-    return MAGIC + struct.pack('<I', 1) + record(1, payload)
+    return MAGIC + struct.pack('<I', version) + record(1, payload)
 
 
 def table(time, mappings):
@@ -84,6 +84,10 @@ def table(time, mappings):
         payload += b'' if same else text(m.name)
         last, name = m.end, m.name
     return record(2, payload)
+
+
+def untracked(time, mappings, pages, busy=0, hugetlb=0, sealed=0, special=0):
+    return record(5, numbers(time, mappings, pages, busy, hugetlb, sealed, special))
 
 
 def interval(i):

@@ -560,6 +560,34 @@ def test_what_can_only_be_read_by_now():
         assert len(sums) == 4 and min(sums[1:]) > 0, out
 
 
+def test_another_watcher():
+    """What it watches is missing, and that is told wherever numbers are."""
+    need_tracking()
+    with directory() as path, writing('rate') as p:
+        with recording(f'{path}/x', '-i', '20ms', p.pid) as first:
+            for args in (['record', '-o', f'{path}/y'], ['top', '-n', 1]):
+                refused('another userfaultfd watches all of its memory', *args, p.pid)
+            assert not os.path.exists(f'{path}/y')
+            assert sorted(os.listdir(f'/proc/{p.pid}/fd')) == ['0', '1', '2', '3']
+            first.send_signal(signal.SIGTERM)
+            assert 'not tracked' not in first.communicate(timeout=30)[1]
+        assert sorted(Recording(f'{path}/x').pages(p.shared)) == list(range(0, PAGES, 4))
+        is_left_alone(p.pid)
+
+
+def test_what_is_not_tracked_is_told():
+    """Here, the program's own userfaultfd has one of the mappings."""
+    need_tracking()
+    with directory() as path, writing('own', start=False) as p:
+        done = run('record', '-i', '20ms', '-t', '0.2', '-o', f'{path}/x', p.pid)
+        words = '1 mapping is not tracked: 1 watched by another userfaultfd'
+        assert done.returncode == 0 and words in done.stderr.splitlines()[0], done
+        assert f'untracked 1 {PAGES} 1' in Recording(f'{path}/x').rest, Recording(f'{path}/x').rest
+        report = run('report', f'{path}/x').stdout
+        assert re.search('not tracked   1 mapping, .*\n +1 watched by another', report), report
+        assert words in run('top', '-n', 1, '-d', '0.1', p.pid).stdout
+
+
 def test_late_intervals_are_told():
     need_tracking()
     with directory() as path, writing('rate') as p:

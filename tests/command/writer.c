@@ -6,16 +6,21 @@
  *   once   page after page, every 3rd one of both, 5 ms apart, then "done", until SIGTERM
  *   exit   as once, without waiting for anything; exits with status 7
  *   fork   as rate, in a child; the parent waits for it
- *   jit    every 4th page of the private mapping, again and again, which can only be read in
- * between exec   calls execve(2) 300 times, one after the other, without waiting for anything
+ *   jit    every 4th page of the private mapping, again and again, read-only in between
+ *   own    nothing; watches the private mapping by a userfaultfd of its own
+ *   exec   calls execve(2) 300 times, one after the other, without waiting for anything
  */
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,6 +70,19 @@ static void write_jit(volatile unsigned char *private, size_t page)
 	}
 }
 
+static void watch_itself(volatile unsigned char *private, size_t page)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register range = {
+	    .range = {(uintptr_t) private, PAGES * page},
+	    .mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | 1 /* UFFD_USER_MODE_ONLY */);
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) < 0 || ioctl(fd, UFFDIO_REGISTER, &range) < 0)
+		exit(1);
+}
+
 static void write_once(volatile unsigned char *shared, volatile unsigned char *private, size_t page)
 {
 	for (size_t i = 0; i < PAGES; i += 3) {
@@ -103,6 +121,8 @@ int main(int argc, char **argv)
 		return 1;
 	shared = map(fd, PAGES * page);
 	private = map(-1, PAGES * page);
+	if (strcmp(mode, "own") == 0)
+		watch_itself(private, page);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
