@@ -228,14 +228,15 @@ static int record(struct session *s)
 
 static int finish(struct session *s, int error)
 {
+	bool known = false;
 	int r = error;
 
-	if (s->ended && !s->options.command)
-		process_exit_status(s->pid, tracker_pidfd(s->tracker), &s->status);
 	if (s->ended && s->options.command)
-		start_wait(s->pid, &s->status);
+		known = start_wait(s->pid, &s->status) == 0;
+	else if (s->ended)
+		known = process_exit_status(s->pid, tracker_pidfd(s->tracker), &s->status);
 	if (r == 0)
-		r = record_file_end(s->file, s->ended, s->status);
+		r = record_file_end(s->file, s->ended, known ? &s->status : NULL);
 	show_progress(s, true);
 	tracker_close(s->tracker);
 	s->tracker = NULL;

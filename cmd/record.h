@@ -55,8 +55,8 @@ int record_file_new(struct record_file **out, int fd, const struct record_option
 		    struct tracker *t, pid_t pid);
 /* No sample: the process has ended, and nobody knows what it wrote last. */
 int record_file_add(struct record_file *f, struct tracker *t, const struct tracker_sample *s);
-/* status as waitpid(2) gives it, if ended is set. */
-int record_file_end(struct record_file *f, bool ended, int status);
+/* status as waitpid(2) gives it, NULL if it is not known, or the process has not ended. */
+int record_file_end(struct record_file *f, bool ended, const int *status);
 void record_file_sums(const struct record_file *f, struct record_sums *sums);
 int record_file_close(struct record_file *f);
 

@@ -179,16 +179,18 @@ int record_file_add(struct record_file *f, struct tracker *t, const struct track
 	return r < 0 ? r : write_interval(f, s);
 }
 
-int record_file_end(struct record_file *f, bool ended, int status)
+int record_file_end(struct record_file *f, bool ended, const int *status)
 {
 	struct recording_end end = {.time_ns = duration_now() - f->started};
 
-	if (ended && WIFSIGNALED(status)) {
+	if (ended && !status) {
+		end.kind = RECORDING_ENDED;
+	} else if (ended && WIFSIGNALED(*status)) {
 		end.kind = RECORDING_KILLED;
-		end.value = (unsigned)WTERMSIG(status);
+		end.value = (unsigned)WTERMSIG(*status);
 	} else if (ended) {
 		end.kind = RECORDING_EXITED;
-		end.value = (unsigned)WEXITSTATUS(status);
+		end.value = (unsigned)WEXITSTATUS(*status);
 	}
 	return recording_write_end(f->writer, &end);
 }

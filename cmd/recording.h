@@ -46,7 +46,8 @@ enum recording_interval_flag {
 enum recording_end_kind {
 	RECORDING_STOPPED = 0, /* the process lived on */
 	RECORDING_EXITED = 1,
-	RECORDING_KILLED = 2
+	RECORDING_KILLED = 2,
+	RECORDING_ENDED = 3 /* exited or killed; from version 2 on */
 };
 
 struct recording_header {

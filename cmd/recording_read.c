@@ -151,7 +151,7 @@ static int read_end(struct recording_reader *r, struct recording_end *e)
 	e->time_ns = get_time(r);
 	kind = recording_number(r);
 	value = recording_number(r);
-	if (kind > RECORDING_KILLED || value > INT32_MAX)
+	if (kind > (r->version < 2 ? RECORDING_KILLED : RECORDING_ENDED) || value > INT32_MAX)
 		recording_refuse_here(r, "the process ended in an unknown way");
 	e->kind = (enum recording_end_kind)kind;
 	e->value = (unsigned)value;

@@ -31,7 +31,7 @@ static json_t *address(uint64_t value)
 
 static json_t *end(const struct report *r)
 {
-	static const char *const words[] = {"stopped", "exited", "killed"};
+	static const char *const words[] = {"stopped", "exited", "killed", "ended"};
 
 	if (!r->ended)
 		return json_null();

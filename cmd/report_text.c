@@ -79,6 +79,8 @@ static void print_end(const struct report *r)
 		printf("end           the process exited with status %u\n", r->end.value);
 	else if (r->end.kind == RECORDING_KILLED)
 		printf("end           the process was killed by signal %u\n", r->end.value);
+	else if (r->end.kind == RECORDING_ENDED)
+		puts("end           the process ended; whether by itself, and how, is not known");
 	else
 		puts("end           recording was stopped, the process lived on");
 }

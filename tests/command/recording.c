@@ -449,7 +449,7 @@ Test(recording, absurd)
 	EXPECT_REFUSED(2, "\x05\x01\x01\x01\x03\x03\x00", 7, "more resident pages");
 	EXPECT_REFUSED(2, "\x05\x01\x01\x01\x13\x00\x00", 6, "no name");
 	EXPECT_REFUSED(2, "\x05\x01\x01\x01\x03\x00\x05name", 7, "a text is longer");
-	EXPECT_REFUSED(4, "\x05\x03\x00\x00\x00", 3, "unknown way");
+	EXPECT_REFUSED(4, "\x05\x04\x00\x00\x00", 3, "unknown way");
 	EXPECT_REFUSED(4, "\x05\x00\x00\x01\x00", 5, "the sums at the end");
 	EXPECT_REFUSED(5, "\x05\x01" HUGE "\x00\x00\x00\x00", 12, "more pages are not tracked");
 	EXPECT_REFUSED(5, "\x05\x01\x01\x00\x00\x00", 6, "a number does not fit");

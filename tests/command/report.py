@@ -9,7 +9,7 @@ import random
 import synthetic
 import tap
 from reporting import RECORDINGS, folder, has_json, path_of, recordings, report, report_json, run
-from synthetic import KILLED, READ, STOPPED, WRITE, Interval, Mapping
+from synthetic import ENDED, KILLED, READ, STOPPED, WRITE, Interval, Mapping
 from tap import Skip
 
 MUTATIONS = int(os.environ.get('WW_OPS', 20000)) // 100
@@ -178,6 +178,15 @@ def test_untracked():
     content = b''.join(synthetic.program())
     assert b'not tracked' not in report(content)
     assert report_json(content)['recording']['untracked'] is None
+
+
+def test_end_of_which_nothing_is_known():
+    content = synthetic.start(version=2) + synthetic.end(9, [], ENDED)
+    assert b'the process ended; ' in report(content)
+    assert report_json(content)['recording']['end'] == {
+        'reason': 'ended', 'status': None, 'signal': None}
+    # What can be said since version 2 only, is no recording of version 1.
+    report(synthetic.start() + synthetic.end(9, [], ENDED), status=1, said=b'in an unknown way')
 
 
 def test_hostile_names():

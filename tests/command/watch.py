@@ -4,6 +4,8 @@
 WRITER writes pages that are known; PRINTER prints what is in a recording.
 """
 import contextlib
+import ctypes
+import errno
 import fcntl
 import os
 import pty
@@ -586,6 +588,37 @@ def test_what_is_not_tracked_is_told():
         report = run('report', f'{path}/x').stdout
         assert re.search('not tracked   1 mapping, .*\n +1 watched by another', report), report
         assert words in run('top', '-n', 1, '-d', '0.1', p.pid).stdout
+
+
+def refuse_pidfd_info():
+    """As if this were a kernel before Linux 6.15: the ioctl that tells how a process ended fails."""
+    load, jump_if_equal, answer = 0x20, 0x15, 0x06
+    program = b''.join(struct.pack('HBBI', *i) for i in (
+        (load, 0, 0, 24), (jump_if_equal, 0, 1, 0xc040ff0b),
+        (answer, 0, 0, 0x50000 | errno.ENOTTY), (answer, 0, 0, 0x7fff0000)))
+    memory = ctypes.create_string_buffer(program)
+    filter_ = struct.pack('HP', 4, ctypes.addressof(memory))
+    prctl = ctypes.CDLL(None).prctl
+    if prctl(38, 1, 0, 0, 0) or prctl(22, 2, filter_, 0, 0):
+        raise OSError('no filter of system calls')
+
+
+def test_record_of_an_unknown_end():
+    need_tracking()
+    if sys.byteorder != 'little':
+        raise Skip('the filter of system calls is written for little endian machines')
+    with directory() as path:
+        # Its parent wants to hear nothing of it, so that nobody else can ask.
+        program = ('import os, signal, sys, time; signal.signal(signal.SIGCHLD, signal.SIG_IGN); '
+                   'print(os.posix_spawn(sys.argv[1], sys.argv[1:], {}, '
+                   'file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)]), flush=True); time.sleep(60)')
+        with subprocess.Popen([sys.executable, '-c', program, writer, 'exit'], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
+            pid = int(parent.stdout.readline())
+            done = run('record', '-o', f'{path}/x', pid, preexec_fn=refuse_pidfd_info)
+            parent.kill()
+        assert done.returncode == 0, done
+        assert Recording(f'{path}/x').end == [3, 0], Recording(f'{path}/x').end
 
 
 def test_late_intervals_are_told():
