@@ -38,6 +38,10 @@ void start_kill(pid_t pid);
 /* Waits for its end; *status is as of waitpid(2). */
 int start_wait(pid_t pid, int *status);
 
+/* record_guard.c: a process that continues pid, which is stopped, if this one is killed. */
+int guard_start(pid_t pid);
+void guard_end(void);
+
 /* record_write.c: samples of a tracker become records of a file. */
 struct record_file;
 struct tracker;

@@ -6,17 +6,28 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static _Noreturn void run(char **command, int failure)
+/* Who has lost its parent before it is traced would be traced by another, which does not know. */
+static bool is_traced(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
+	    ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+		return false;
+	/* The command would inherit it. */
+	return prctl(PR_SET_PDEATHSIG, 0) == 0;
+}
+
+static _Noreturn void run(char **command, pid_t parent, int failure)
 {
 	ssize_t n;
 	int error;
 
 	signals_restore();
-	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
+	if (is_traced(parent))
 		execvp(command[0], command);
 	error = errno;
 	n = write(failure, &error, sizeof(error));
@@ -38,6 +49,8 @@ static int stop_untraced(pid_t pid)
 	int status;
 	int r = wait_for_stop(pid, &status);
 
+	if (r == 0)
+		r = guard_start(pid);
 	if (r == 0 && ptrace(PTRACE_DETACH, pid, NULL, SIGSTOP) < 0)
 		r = -errno;
 	return r < 0 ? r : wait_for_stop(pid, &status);
@@ -46,6 +59,7 @@ static int stop_untraced(pid_t pid)
 int start_stopped(char **command, pid_t *pid)
 {
 	int failure[2], error = 0;
+	pid_t parent = getpid();
 	ssize_t n;
 	int r;
 
@@ -53,7 +67,7 @@ int start_stopped(char **command, pid_t *pid)
 		return -errno;
 	*pid = fork();
 	if (*pid == 0)
-		run(command, failure[1]);
+		run(command, parent, failure[1]);
 	r = *pid < 0 ? -errno : 0;
 	close(failure[1]);
 	/* Nothing comes once the program runs. */
@@ -75,11 +89,13 @@ int start_stopped(char **command, pid_t *pid)
 void start_continue(pid_t pid)
 {
 	kill(pid, SIGCONT);
+	guard_end();
 }
 
 void start_kill(pid_t pid)
 {
 	kill(pid, SIGKILL);
+	guard_end();
 	waitpid(pid, NULL, 0);
 }
 

@@ -531,6 +531,34 @@ def test_record_is_killed():
         assert run('top', '-n', 1, '-d', '0.1', p.pid).stdout.count('25.0%') == 1
 
 
+def state_of(pid):
+    with open(f'/proc/{pid}/stat', encoding='utf-8') as file:
+        return file.read().rpartition(')')[2].split()[0]
+
+
+def test_record_is_killed_while_it_starts_a_command():
+    """That goes on then, as it does when record is killed later."""
+    need_tracking()
+    with directory() as path:
+        # Where nobody reads it yet, record waits with the command started, and stopped.
+        os.mkfifo(f'{path}/x')
+        with subprocess.Popen([command, 'record', '-o', f'{path}/x', '--', writer, 'exit'],
+                              stdout=subprocess.PIPE) as record:
+            stopped = []
+            while not stopped:
+                time.sleep(0.01)
+                stopped = [pid for pid in children(record.pid) if state_of(pid) == 'T']
+            time.sleep(0.1)
+            record.kill()
+            record.wait()
+            try:
+                assert select.select([record.stdout], [], [], 20)[0], state_of(stopped[0])
+                assert record.stdout.readline() and state_of(stopped[0]) != 'T'
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(stopped[0], signal.SIGKILL)
+
+
 def test_record_of_what_is_killed():
     need_tracking()
     with directory() as path, writing('rate') as p:
