@@ -56,6 +56,17 @@ static size_t read_file(const char *path, char *text, size_t size)
 	return length;
 }
 
+pid_t process_of_thread(pid_t pid)
+{
+	char path[64], text[4096];
+	const char *line;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	read_file(path, text, sizeof(text));
+	line = strstr(text, "\nTgid:");
+	return line ? (pid_t)atoi(line + strlen("\nTgid:")) : 0;
+}
+
 void process_name(pid_t pid, char name[PROCESS_NAME])
 {
 	char path[64];

@@ -13,6 +13,8 @@
 /* A decimal number that can be a process's. */
 bool process_parse(const char *text, pid_t *pid);
 /* Of its program, without control characters; "?" if there is no such process. */
+/* That of which pid is a thread, or pid; 0 if there is none. */
+pid_t process_of_thread(pid_t pid);
 void process_name(pid_t pid, char name[PROCESS_NAME]);
 /* The children of all its threads; returns how many were put into pids. */
 size_t process_children(pid_t pid, pid_t *pids, size_t room);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "duration.h"
+#include "processes.h"
 #include "tracker_state.h"
 #include "tracker_why.h"
 
@@ -154,6 +155,20 @@ static int begin(struct tracker *t, char *why)
 	return r;
 }
 
+/* For a thread, the kernel says EINVAL, or ENOENT from Linux 6.15 on. */
+static int explain_no_process(pid_t pid, int error, char *why)
+{
+	pid_t of = error == EINVAL || error == ENOENT ? process_of_thread(pid) : 0;
+	int r = of ? -EINVAL : -error;
+
+	if (r == -EINVAL && !of)
+		r = -ESRCH;
+	tracker_explain_error(r, pid, why);
+	if (of)
+		tracker_explain(why, "that is the number of a thread, of process %d", (int)of);
+	return r;
+}
+
 int tracker_open(struct tracker **out, pid_t pid, char *why)
 {
 	struct tracker *t = NULL;
@@ -173,9 +188,7 @@ int tracker_open(struct tracker **out, pid_t pid, char *why)
 	t->clear_refs = -1;
 	t->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (t->pidfd < 0) {
-		/* EINVAL: it is the number of a thread. */
-		r = errno == EINVAL ? -ESRCH : -errno;
-		tracker_explain_error(r, pid, why);
+		r = explain_no_process(pid, errno, why);
 	} else {
 		r = begin(t, why);
 	}

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 
 import tap
@@ -205,6 +206,18 @@ def test_refusals():
                                  stderr=subprocess.PIPE, text=True, timeout=30)
             assert own.returncode == 1 and 'this command itself' in own.stderr, own
         assert os.listdir(path) == []
+
+
+def test_refusal_of_a_thread():
+    done = threading.Event()
+    with directory() as path:
+        thread = threading.Thread(target=done.wait, daemon=True)
+        thread.start()
+        for args in (['top'], ['record', '-o', f'{path}/x']):
+            refused(f'that is the number of a thread, of process {os.getpid()}', *args,
+                    thread.native_id)
+        done.set()
+        thread.join()
 
 
 def test_refusal_of_permission():
