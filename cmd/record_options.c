@@ -26,23 +26,29 @@ static int parse_time(const char *option, const char *text, uint64_t *ns)
 	return STATUS_OK;
 }
 
-/* What is behind the options: PID, or -- COMMAND... */
-static int parse_target(int argc, char **argv, bool dashes, struct record_options *o)
+static int parse_target(char *const *command, const char *process, struct record_options *o)
 {
-	if (argc == 0) {
-		fputs("writewatch record: the number of a process or -- COMMAND is missing\n",
-		      stderr);
-		return STATUS_USAGE;
-	}
-	if (dashes) {
-		o->command = argv;
+	if (command && process)
+		return usage_error("argument", process,
+				   "either a process or a command is recorded");
+	if (command) {
+		o->command = (char **)command;
 		return STATUS_OK;
 	}
-	if (!process_parse(argv[0], &o->pid))
-		return usage_error("argument", argv[0],
+	if (!process_parse(process, &o->pid))
+		return usage_error("argument", process,
 				   "not the number of a process; a command comes after --");
-	if (argc > 1)
-		return usage_error("argument", argv[1], "one process is recorded");
+	return STATUS_OK;
+}
+
+/* What is behind the options: PID, with more of them behind it, or -- COMMAND... */
+static int take_argument(char **argv, const char **process)
+{
+	const char *text = argv[optind++];
+
+	if (*process)
+		return usage_error("argument", text, "one process is recorded");
+	*process = text;
 	return STATUS_OK;
 }
 
@@ -53,11 +59,19 @@ int record_parse_options(int argc, char **argv, struct record_options *o, bool *
 	    {"time", required_argument, NULL, 't'},	{"force", no_argument, NULL, 'f'},
 	    {"help", no_argument, NULL, 'h'},		{NULL, 0, NULL, 0},
 	};
-	bool dashes;
+	const char *process = NULL;
+	bool dashes = false;
 	int c, r = STATUS_OK;
 
 	*o = (struct record_options){.interval_ns = 100 * NS_PER_MS};
-	while (r == STATUS_OK && (c = getopt_long(argc, argv, "+i:o:t:h", options, NULL)) != -1) {
+	while (r == STATUS_OK && !dashes) {
+		int next = optind ? optind : 1;
+
+		c = getopt_long(argc, argv, "+i:o:t:h", options, NULL);
+		/* What follows these is no option, whatever it looks like. */
+		dashes = c == -1 && optind == next + 1 && strcmp(argv[next], "--") == 0;
+		if (c == -1 && optind >= argc)
+			break;
 		if (c == 'i')
 			r = parse_time("--interval", optarg, &o->interval_ns);
 		else if (c == 'o')
@@ -68,11 +82,17 @@ int record_parse_options(int argc, char **argv, struct record_options *o, bool *
 			o->force = true;
 		else if (c == 'h')
 			*help = true;
-		else
+		else if (c != -1)
 			r = STATUS_USAGE;
+		else if (!dashes)
+			r = take_argument(argv, &process);
 	}
-	dashes = optind > 1 && optind <= argc && strcmp(argv[optind - 1], "--") == 0;
-	if (r == STATUS_OK && !*help)
-		r = parse_target(argc - optind, argv + optind, dashes, o);
-	return r;
+	if (r != STATUS_OK || *help)
+		return r;
+	if (optind >= argc && !process) {
+		fputs("writewatch record: the number of a process or -- COMMAND is missing\n",
+		      stderr);
+		return STATUS_USAGE;
+	}
+	return parse_target(dashes && optind < argc ? argv + optind : NULL, process, o);
 }

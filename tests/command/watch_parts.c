@@ -399,13 +399,21 @@ Test(options, of_record)
 	cr_expect_str_eq(o.command[1], "-l");
 	cr_expect_null(o.command[2]);
 	cr_expect(o.interval_ns == 10 * NS_PER_MS && o.limit_ns == 2 * NS_PER_SECOND && o.force);
+	cr_expect_eq(parse_record("-i 20ms 123 -t 1 --force", &o), STATUS_OK);
+	cr_expect(o.pid == 123 && o.interval_ns == 20 * NS_PER_MS && o.force && !o.command);
+	cr_expect_eq(o.limit_ns, NS_PER_SECOND);
+	cr_expect_eq(parse_record("-t 1 -- 123 -t 2", &o), STATUS_OK);
+	cr_assert(o.command);
+	cr_expect(strcmp(o.command[0], "123") == 0 && o.limit_ns == NS_PER_SECOND);
+	cr_expect_eq(parse_record("-o -- 123", &o), STATUS_OK);
+	cr_expect(o.pid == 123 && !o.command && strcmp(o.file, "--") == 0);
 	cr_expect_eq(parse_record("--help", &o), -1);
 }
 
 Test(options, of_record_nonsense)
 {
-	static const char *const bad[] = {"ls",	    "1 2",	"--",  "-i 0 1",
-					  "-t x 1", "-i 1h1 1", "-f 1"};
+	static const char *const bad[] = {"ls",	      "1 2",  "--",	 "-i 0 1",   "-t x 1",
+					  "-i 1h1 1", "-f 1", "1 -- ls", "1 -t 1 2", "ls -t 1"};
 	struct record_options o;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
