@@ -17,22 +17,21 @@
 
 static void print_help(void)
 {
-	printf(
-	    "usage: writewatch demo [OPTION...]\n"
-	    "\n"
-	    "Watches memory that threads and the kernel write at random, asks again and again\n"
-	    "which pages were written, and compares every answer with a full copy.\n"
-	    "\n"
-	    "  --size SIZE    bytes to watch, with K, M, G or T for units of 1024 (256M)\n"
-	    "  --seconds N    how long it runs (%d)\n"
-	    "  --threads N    threads that write, 1 to %d (one for each processor, 2 to 4)\n"
-	    "  --discards     let them drop the content of pages too, which counts as a write\n"
-	    "  --no-color     no colors in the picture\n"
-	    "  --help         print this and exit\n"
-	    "\n"
-	    "Exit status: 0 all answers were right, 1 a page was missed or over-reported, or the\n"
-	    "demo failed, 2 wrong use, 3 no backend is usable here.\n",
-	    DEFAULT_SECONDS, MAX_THREADS);
+	printf("usage: writewatch demo [OPTION...]\n"
+	       "\n"
+	       "Watches memory that threads and the kernel write at random, asks again and\n"
+	       "again which pages were written, and compares every answer with a full copy.\n"
+	       "\n"
+	       "  --size SIZE    bytes to watch, with K, M, G or T for units of 1024 (256M)\n"
+	       "  --seconds N    how long it runs (%d)\n"
+	       "  --threads N    threads that write, 1 to %d (one for each processor, 2 to 4)\n"
+	       "  --discards     let them drop the content of pages too, which is a write\n"
+	       "  --no-color     no colors in the picture\n"
+	       "  --help         print this and exit\n"
+	       "\n"
+	       "Exit status: 0 all answers were right, 1 a page was missed or over-reported, or\n"
+	       "the demo failed, 2 wrong use, 3 no backend is usable here.\n",
+	       DEFAULT_SECONDS, MAX_THREADS);
 }
 
 static int usage_error(const char *option, const char *value, const char *why)

@@ -52,6 +52,12 @@ def test_options():
         assert told == known and '--help' in known, (name, told, known)
 
 
+def test_helps_fit_a_terminal():
+    for words in [(), *((name,) for name in commands())]:
+        lines = help_of(*words).splitlines()
+        assert max(map(len, lines)) <= 80 and len(lines) <= 24, (words, max(lines, key=len))
+
+
 def test_values():
     assert complete('report', '--migrate', '10') == ['10Gbit', '100M']
     assert complete('report', '--migrate', '=', '25') == ['25Gbit']
