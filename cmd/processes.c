@@ -76,7 +76,8 @@ void process_name(pid_t pid, char name[PROCESS_NAME])
 		strcpy(name, "?");
 		return;
 	}
-	name[strcspn(name, "\n")] = '\0';
+	/* The last one is no part of it; others may be. */
+	name[strlen(name) - 1] = '\0';
 	for (char *p = name; *p; p++) {
 		if (!isprint((unsigned char)*p))
 			*p = '?';

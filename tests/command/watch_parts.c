@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -418,6 +419,19 @@ Test(options, of_record_nonsense)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		cr_expect_eq(parse_record(bad[i], &o), STATUS_USAGE, "%s", bad[i]);
+}
+
+Test(processes, have_odd_names)
+{
+	char name[PROCESS_NAME];
+
+	cr_assert_eq(prctl(PR_SET_NAME, "a\nb\033c\n"), 0);
+	process_name(getpid(), name);
+	cr_expect_str_eq(name, "a?b?c?");
+	/* What cannot be seen is a name all the same. */
+	cr_assert_eq(prctl(PR_SET_NAME, ""), 0);
+	process_name(getpid(), name);
+	cr_expect_str_eq(name, "");
 }
 
 Test(processes, tell_of_a_child)
