@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -148,23 +149,35 @@ static int start_command(struct session *s)
 	return r == -ENOENT ? START_NOT_FOUND : START_NOT_RUNNABLE;
 }
 
+static size_t terminal_columns(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+		return 80;
+	return size.ws_col;
+}
+
 static void show_progress(struct session *s, bool last)
 {
 	struct record_sums sums;
 	uint64_t now = duration_now();
 	double seconds = (double)(now - s->started) / (double)NS_PER_SECOND;
-	char bytes[8];
+	char bytes[8], line[PATH_MAX + 128];
 
 	if (!last && (!s->progress || now - s->shown < PROGRESS_NS))
 		return;
 	s->shown = now;
 	record_file_sums(s->file, &sums);
 	text_bytes(bytes, (double)sums.bytes);
-	fprintf(stderr,
-		"%s%.1f s, %" PRIu64 " intervals (%" PRIu64 " late), %" PRIu64
-		" pages, %sB in %s%s%s",
-		s->progress ? "\r" : "writewatch record: ", seconds, sums.intervals, sums.late,
-		sums.pages, bytes, s->path, s->progress ? "\033[K" : "", last ? "\n" : "");
+	snprintf(line, sizeof(line),
+		 "%.1f s, %" PRIu64 " intervals (%" PRIu64 " late), %" PRIu64 " pages, %sB in %s",
+		 seconds, sums.intervals, sums.late, sums.pages, bytes, s->path);
+	/* One that is broken is not overwritten by the next one. */
+	if (!last)
+		text_cut(line, terminal_columns() - 1);
+	fprintf(stderr, "%s%s%s%s", s->progress ? "\r" : "writewatch record: ", line,
+		s->progress ? "\033[K" : "", last ? "\n" : "");
 }
 
 /* The memory of a process that has ended, and what it wrote there last, are gone with it. */

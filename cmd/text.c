@@ -83,6 +83,15 @@ void text_skipped(char *text, size_t size, const struct tracker_skipped *skipped
 	}
 }
 
+void text_cut(char *text, size_t characters)
+{
+	for (; *text; text++) {
+		if (((unsigned char)*text & 0xc0) != 0x80 && characters-- == 0)
+			break;
+	}
+	*text = '\0';
+}
+
 const char *text_way(enum tracker_way way)
 {
 	if (way == TRACKER_SOFT_DIRTY)

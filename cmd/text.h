@@ -19,6 +19,8 @@ void text_mapping(char *text, size_t size, const struct named_mapping *m, bool a
 /* Goes behind "tracked". */
 /* "2 mappings are not tracked: 1 of hugetlbfs, ..."; empty if all are. */
 void text_skipped(char *text, size_t size, const struct tracker_skipped *skipped);
+/* Ends a text behind so many characters; it may be UTF-8. */
+void text_cut(char *text, size_t characters);
 const char *text_way(enum tracker_way way);
 
 #endif

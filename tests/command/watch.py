@@ -347,6 +347,17 @@ def test_no_screen_on_a_dumb_terminal():
             assert b'\x1b' not in read_until(terminal, b'memfd:known')
 
 
+def test_progress_fits_the_terminal():
+    need_tracking()
+    with directory() as path, writing('rate') as p:
+        name = f'{path}/' + 'x' * 100
+        with on_terminal('record', '-o', name, '-t', '1', p.pid) as (_, terminal):
+            shown = read_until(terminal, rb'x{100}').split(b'\r')
+        # The last one stays, and may be longer.
+        lines = [line.replace(b'\x1b[K', b'') for line in shown[1:-2]]
+        assert lines and {len(line) for line in lines} == {79}, lines
+
+
 class Recording:
     def __init__(self, path):
         done = subprocess.run([printer, path], stdout=subprocess.PIPE, check=True, text=True,

@@ -292,6 +292,22 @@ Test(text, fits_its_columns)
 	cr_expect_str_eq(share, "0.0%");
 }
 
+Test(text, is_cut)
+{
+	static const struct {
+		size_t count;
+		const char *cut;
+	} cases[] = {
+	    {0, ""}, {1, "a"}, {2, "a\u00e4"}, {3, "a\u00e4\u20ac"}, {9, "a\u00e4\u20acb"}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[] = "a\u00e4\u20acb";
+
+		text_cut(text, cases[i].count);
+		cr_expect_str_eq(text, cases[i].cut);
+	}
+}
+
 Test(text, names_mappings)
 {
 	static const struct {
