@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -112,6 +114,14 @@ static void fill_standard_descriptors(void)
 		close(fd);
 }
 
+/* Whoever reads it has seen enough, as head(1) does; errno may be that of something later. */
+static bool is_unwanted(int error)
+{
+	struct pollfd fd = {.fd = STDOUT_FILENO};
+
+	return error == EPIPE || (poll(&fd, 1, 0) > 0 && fd.revents & POLLERR);
+}
+
 int main(int argc, char **argv)
 {
 	int status;
@@ -119,7 +129,7 @@ int main(int argc, char **argv)
 	fill_standard_descriptors();
 	status = dispatch(argc, argv);
 	/* A full disk must not look like a success. */
-	if (fflush(stdout) != 0 || ferror(stdout)) {
+	if ((fflush(stdout) != 0 || ferror(stdout)) && !is_unwanted(errno)) {
 		fprintf(stderr, "writewatch: cannot write the output: %s\n", strerror(errno));
 		if (status == STATUS_OK)
 			status = STATUS_FAILED;

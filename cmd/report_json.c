@@ -168,5 +168,6 @@ int report_print_json(struct report *r, const struct report_migration *m)
 	failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
 	json_decref(root);
 	putchar('\n');
-	return failed ? -EIO : 0;
+	/* What is wrong with the output is told at the end. */
+	return failed && !ferror(stdout) ? -ENOMEM : 0;
 }

@@ -5,6 +5,7 @@ import io
 import math
 import os
 import random
+import signal
 
 import synthetic
 import tap
@@ -335,6 +336,19 @@ def test_full_disk():
         assert done.returncode == 1 and b'cannot write' in done.stderr, (args, done)
         done = run(*args, path, before=['sh', '-c', 'exec "$@" >&-', 'sh'])
         assert done.returncode == 0 and not done.stderr, (args, done)
+
+
+def test_closed_pipe():
+    """Who reads the output may have seen enough; also where SIGPIPE does not end it."""
+    path = path_of(b''.join(synthetic.program()))
+    for args in ([], ['--csv'], ['--svg'], *([['--json']] if has_json else [])):
+        for start, statuses in (([], (0, -signal.SIGPIPE)),
+                                (['sh', '-c', 'trap "" PIPE; exec "$@"', 'sh'], (0,))):
+            read, write = os.pipe()
+            os.close(read)
+            with open(write, 'wb') as closed:
+                done = run(*args, path, before=start, stdout=closed)
+            assert done.returncode in statuses and not done.stderr, (args, done)
 
 
 def test_without_jansson():

@@ -182,7 +182,7 @@ def test_closed_pipe():
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as top:
             top.stdout.readline()
             top.stdout.close()
-            assert top.wait(timeout=30) == 1
+            assert top.wait(timeout=30) == 0 and not top.stderr.read()
         is_left_alone(p.pid)
 
 
