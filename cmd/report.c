@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "report.h"
 #include "command.h"
+#include "report_picture.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -206,26 +207,29 @@ static int status_of(const struct report *r, int error)
 }
 
 /* Returns an exit status. */
-static int print_svg(struct report *r, const char *path)
+static int write_svg(struct report *r, const char *path)
 {
-	FILE *file = path ? fopen(path, "we") : stdout;
-	int status, error, failed;
+	struct picture picture;
+	int status = STATUS_FAILED, failed;
+	int error = picture_open(&picture, path, r->file);
+	bool whole = false;
 
-	if (!file) {
-		fprintf(stderr, "writewatch report: cannot write %s: %s\n", path, strerror(errno));
-		return STATUS_FAILED;
+	if (error == -EEXIST) {
+		usage_error("--svg", path, "that is the recording");
+		picture_close(&picture, false);
+		return STATUS_USAGE;
 	}
-	status = status_of(r, report_print_svg(r, file));
-	if (!path)
+	if (!error) {
+		failed = report_print_svg(r, picture.file);
+		whole = failed == 0;
+		status = status_of(r, failed);
+	}
+	failed = picture_close(&picture, whole);
+	error = error ? error : failed;
+	if (!error)
 		return status;
-	failed = ferror(file);
-	error = errno;
-	if (fclose(file) != 0 || failed) {
-		fprintf(stderr, "writewatch report: cannot write %s: %s\n", path,
-			strerror(failed ? error : errno));
-		status = STATUS_FAILED;
-	}
-	return status;
+	fprintf(stderr, "writewatch report: cannot write %s: %s\n", path, strerror(-error));
+	return STATUS_FAILED;
 }
 
 static int print_report(struct report *r, struct report_options *o)
@@ -233,8 +237,10 @@ static int print_report(struct report *r, struct report_options *o)
 	struct report_migration *m = o->bandwidth_text ? &o->migration : NULL;
 	int error = m ? report_migrate(r, m) : 0;
 
+	if (!error && o->svg_path)
+		return write_svg(r, o->svg_path);
 	if (!error && o->format == FORMAT_SVG)
-		return print_svg(r, o->svg_path);
+		return status_of(r, report_print_svg(r, stdout));
 	if (!error && o->format == FORMAT_CSV)
 		error = report_print_csv(r);
 	else if (!error && o->format == FORMAT_JSON)

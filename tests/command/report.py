@@ -328,6 +328,43 @@ def test_bad_files():
     assert done.returncode == 1 and b'cannot write /dev/full: No space left' in done.stderr
 
 
+def test_picture_is_not_the_recording():
+    content = b''.join(synthetic.program())
+    path = path_of(content)
+    for link in (os.link, os.symlink):
+        link(path, path + '-link')
+        for to, source in ((path, path), (path + '-link', path), (path, path + '-link')):
+            done = run('--svg=' + to, source)
+            assert done.returncode == 2 and b'that is the recording' in done.stderr, done
+            with open(path, 'rb') as file:
+                assert file.read() == content
+        os.unlink(path + '-link')
+
+
+def test_picture_comes_whole():
+    """Or not at all: what was there stays, and nothing else does."""
+    picture = os.path.join(folder.name, 'picture')
+    other = os.path.join(folder.name, 'other')
+    with open(other, 'wb') as file:
+        file.write(b'precious')
+    os.chmod(other, 0o640)
+    os.symlink(other, picture)
+    content = b''.join(synthetic.program())
+    before = sorted(os.listdir(folder.name))
+    limit = ['sh', '-c', 'trap "" XFSZ; ulimit -f 1; exec "$@"', 'sh']
+    done = run('--svg=' + picture, path_of(content), before=limit)
+    assert done.returncode == 1 and b'cannot write' in done.stderr, done
+    report(content[:20], '--svg=' + picture, status=1, said=b'ends within')
+    with open(other, 'rb') as file:
+        assert file.read() == b'precious'
+    assert sorted(os.listdir(folder.name)) == sorted({*before, 'recording'})
+    report(content, '--svg=' + picture)
+    with open(other, 'rb') as file:
+        assert file.read().startswith(b'<svg') and os.stat(other).st_mode & 0o777 == 0o640
+    assert os.path.islink(picture)
+    assert sorted(os.listdir(folder.name)) == sorted({*before, 'recording'})
+
+
 def test_full_disk():
     path = path_of(b''.join(synthetic.program()))
     for args in ([], ['--csv'], ['--svg'], ['--json']) if has_json else ([], ['--csv'], ['--svg']):
