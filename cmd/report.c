@@ -25,7 +25,7 @@ static void print_help(void)
 	fputs("usage: writewatch report [OPTION...] FILE\n"
 	      "\n"
 	      "Tells what 'writewatch record' wrote into FILE: how fast memory was written, how\n"
-	      "much of it in windows of 0.1 to 60 seconds, and which mappings.\n"
+	      "much of it in windows of 0.1 to 60 seconds, and which mappings. FILE may be -.\n"
 	      "\n"
 	      "  --csv                a table: the pages of each mapping in each interval\n"
 	      "  --json               the summary as one JSON object\n"

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 struct walk {
 	struct report *report;
@@ -131,13 +133,47 @@ int report_walk(struct report *r, const struct report_visitor *visitor, void *da
 	return error;
 }
 
+/* A recording is read more than once, which a pipe cannot be: replaces that by a copy. */
+static int make_seekable(FILE **file)
+{
+	char bytes[1 << 14];
+	size_t count;
+	FILE *copy;
+
+	if (fseeko(*file, 0, SEEK_CUR) == 0)
+		return 0;
+	copy = tmpfile();
+	if (!copy)
+		return -errno;
+	while ((count = fread(bytes, 1, sizeof(bytes), *file)) > 0 &&
+	       fwrite(bytes, 1, count, copy) == count)
+		continue;
+	if (ferror(*file) || ferror(copy) || fflush(copy) != 0) {
+		int error = errno ? errno : EIO;
+
+		fclose(copy);
+		return -error;
+	}
+	rewind(copy);
+	fclose(*file);
+	*file = copy;
+	return 0;
+}
+
 int report_open(struct report *r, const char *path)
 {
+	bool standard = strcmp(path, "-") == 0;
 	int error;
 
-	*r = (struct report){.path = path, .file = fopen(path, "re")};
+	*r = (struct report){
+	    .path = standard ? "the standard input" : path,
+	    .file = standard ? fdopen(dup(STDIN_FILENO), "r") : fopen(path, "re"),
+	};
 	if (!r->file)
 		return -errno;
+	error = make_seekable(&r->file);
+	if (error < 0)
+		return error;
 	error = recording_open(&r->reader, r->file, &r->problem);
 	if (error < 0)
 		return error;

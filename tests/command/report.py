@@ -365,6 +365,19 @@ def test_picture_comes_whole():
     assert sorted(os.listdir(folder.name)) == sorted({*before, 'recording'})
 
 
+def test_standard_input():
+    content = b''.join(synthetic.program())
+    told = report(content)
+    done = run('-', input=content)
+    assert done.returncode == 0 and done.stdout == told and not done.stderr, done.stderr
+    with open(path_of(content), 'rb') as file:
+        assert run('-', stdin=file).stdout == told
+    done = run('/dev/stdin', input=content)
+    assert done.returncode == 0 and done.stdout == told, done.stderr
+    done = run('-', input=b'no recording')
+    assert done.returncode == 1 and b'the standard input: not a recording' in done.stderr, done
+
+
 def test_full_disk():
     path = path_of(b''.join(synthetic.program()))
     for args in ([], ['--csv'], ['--svg'], ['--json']) if has_json else ([], ['--csv'], ['--svg']):
