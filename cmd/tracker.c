@@ -98,7 +98,7 @@ static int begin_once(struct tracker *t, char *why)
 	    is_taken(&attachment)) {
 		tracker_explain(why, "another userfaultfd watches all of its memory, such as that "
 				     "of another writewatch");
-		return -EBUSY;
+		return -EEXIST;
 	}
 	if (r == -ENOTSUP && begin_soft_dirty(t) == 0)
 		r = 0;
@@ -249,8 +249,9 @@ static int begin_again(struct tracker *t, char *why)
 	end(t);
 	t->count = 0;
 	r = begin_once(t, why);
-	/* It may be calling execve(2) once more: the next beat tries again. */
-	if (is_passing(t, r)) {
+	/* It may be calling execve(2) once more, or be traced for a while: the next beat tries
+	 * again. */
+	if (is_passing(t, r) || r == -EBUSY) {
 		end(t);
 		r = 0;
 	}
