@@ -15,7 +15,7 @@ packages='gcc g++ libc6-dev dpkg-dev meson ninja-build pkg-config libcriterion-d
   libjansson-dev libncurses-dev scdoc'
 ci_packages='valgrind clang libclang-rt-14-dev libsigsegv-dev qemu-system-x86 busybox-static cpio kmod
   e2fsprogs xz-utils patch flex bison bc libelf-dev redis-server redis-tools postgresql
-  postgresql-contrib sqlite3'
+  postgresql-contrib sqlite3 strace'
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd) || exit 1
 build=$root/build

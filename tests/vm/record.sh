@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # record.sh PROGRAMS: in a virtual machine, where busybox is all there is, a short version of
-# tests/command/watch.py: records what the program "writer" writes, and looks at it with top and
+# tests/command/record.py: records what the program "writer" writes, and looks at it with top and
 # report. Which way it is tracked is told by all of them, and is the one that 'writewatch probe' finds
 # usable. Ends with 0 if the pages are those that were written.
 
