@@ -81,7 +81,7 @@ mutant 'privileged userfaultfd' $backend 's/uffd_open(w, WWK_UFFD_USER_MODE_ONLY
 mutant 'hugetlb is fine' $uffd 's/if (!(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_NR)) ||/if (0 \&\&/' pitfalls-kernels
 mutant 'fork goes unnoticed' src/context.c 's/MADV_WIPEONFORK/MADV_DOFORK/' pitfalls-fork
 mutant 'the child is clean' src/context.c 's/ops->arm_written(w, p) < 0;/ops->arm(w, p, MAPPING_PRIVATE_ANON) < 0;/' pitfalls-fork
-mutant 'the child detaches' src/context.c 's/if (w->guard->alive)/if (1)/' pitfalls-fork
+mutant 'the child detaches' src/context.c 's/if (w->guard->alive || w->backend.*/if (1)/' pitfalls-fork
 mutant 'close whatever it is' src/sys.c '/^bool sys_is_open/,/^}/!b; s/st.st_dev == file->dev/1/; s/st.st_ino == file->ino/1/' pitfalls-fork badinput-process
 mutant 'descriptors where they fall' src/sys.c 's/if (fd <= STDERR_FILENO) {/if (0) {/' badinput-process
 mutant 'repair arms clean' src/api_watch.c 's/r = ops->arm_written(w, range);/r = ops->arm(w, range, MAPPING_PRIVATE_ANON);/' pitfalls-remap
@@ -99,12 +99,14 @@ mutant 'merge whatever touches' src/registry.c 's/return a->end == b->start \&\&
 sync=src/uffd_sync.c bus=src/backend_uffd_sigbus.c thread=src/backend_uffd_thread.c
 mutant 'no_holes: dropped blocks go unseen' $backend 's/if (w->no_holes && r->flags & WW_DISCARDS)/if (0)/' pitfalls-holes
 mutant 'no_holes: repaired blocks go unseen' $arm 's/return w->no_holes ? make_tables(w, r->start, r->end) :/return 0 ? 0 :/' pitfalls-holes
-mutant 'uffd: a reset protects a page more' $sync 's/n = reset ? protect(w, start, \*end) :/n = reset ? protect(w, start, *end + w->page_size) :/' conformance@uffd-thread oracle-lazy@uffd-thread
-mutant 'uffd: a reset protects nothing' $sync 's/n = reset ? protect(w, start, \*end) :/n = reset ? 0 :/' conformance@uffd-thread
-mutant 'uffd: remapped memory goes unseen' $sync 's/: uffd_unprotect(w, start, \*end);/: 0;/' pitfalls-remap@uffd-thread
+mutant 'uffd: a reset protects a page more' $sync '/^static int take(/,/^}/s/n = protect(w, start, \*end);/n = protect(w, start, *end + w->page_size);/' conformance@uffd-thread oracle-lazy@uffd-thread
+mutant 'uffd: a reset protects nothing' $sync '/^static int take(/,/^}/s/n = protect(w, start, \*end);/n = 0;/' conformance@uffd-thread
+mutant 'uffd: remapped memory goes unseen' $sync 's/return r == 0 ? -ESTALE : r;/return r == 0 ? 1 : r;/' pitfalls-remap@uffd-thread
 mutant 'uffd: a repair arms clean' $sync '/^int uffd_sync_arm_written/,/^}/s/return uffd_unprotect(w, r->start, r->end);/return protect(w, r->start, r->end);/' pitfalls-remap@uffd-thread
-mutant 'uffd: discards hide writes' $sync 's/n = release_raced(w, m);/n = 0;/' pitfalls-races@uffd-thread
-mutant 'uffd: holes are reported' $sync 's/if (!run->empty)/if (1)/' conformance@uffd-thread pitfalls-remap@uffd-thread
+mutant 'uffd: discards hide writes' $sync 's/n = release_raced(w, m->start, m->end);/n = 0;/' pitfalls-races@uffd-thread
+mutant 'uffd: a marker hides what was swapped' $sync '/^int uffd_sync_discard/,/^}/s/n = fill(w, m->start, m->end);/n = 0;/; s/if (w->words\[i\] & PM_SWAPPED ||/if (/' pitfalls-swap@uffd-thread
+mutant 'shared memory is protected too late' $backend 's/if (m->kind == MAPPING_SHARED && r->mode == PS_ARMED)/if (0)/' pitfalls-swap
+mutant 'uffd: holes are reported' $sync 's/if (s->m.start > pos)/if (0)/' conformance@uffd-thread pitfalls-remap@uffd-thread
 mutant 'thread: none in a child' $thread 's/if (w->has_thread && w->guard->own) {/if (w->has_thread) {/' pitfalls-fork@uffd-thread
 mutant 'sigbus: a real one comes back for ever' $bus 's/(doubtful && !was_protected(w, page))/0/' pitfalls-handlers@uffd-sigbus
 mutant 'sigbus: what may not be written' $bus 's/if (doubt && sys_madvise(.*/if (0)/' winapi-protection@uffd-sigbus pitfalls-handlers@uffd-sigbus
@@ -115,7 +117,13 @@ mutant 'mprotect: no lock in a reset' $mscan '/^static int scan_some/,/^}/{s/cli
 mutant 'mprotect: never widened' $fault 's/if (w->widens)/if (0)/; s/if (w->splits >= 2 \* w->most_splits)/if (0)/' pitfalls-handlers@mprotect
 mutant 'mprotect: widened at once' $fault 's/if (w->widens)/if (1)/' conformance@mprotect
 mutant 'mprotect: what the program forbids' $fault 's/if (!(state & STATE_WRITE))/if (0)/' pitfalls-handlers@mprotect
-mutant 'mprotect: repair believes everything' $mrange 's/if (mp_prot(state) != m->prot)/if (0)/' pitfalls-remap@mprotect
+mutant 'mprotect: repair believes everything' $mrange '/^static bool is_as_we_left_it/,/^}/s/return false;/return true;/' pitfalls-remap@mprotect
+mutant 'signals: the handler goes under a fault' src/faults.c 's/(!h->stays || sys_is_alone())/1/' pitfalls-endings@mprotect
+mutant 'signals: a fault is disowned when watching ends' src/faults.c 's/resolve((uintptr_t)addr, 0) ||$/resolve((uintptr_t)addr, 0) || 0 \&\&/' pitfalls-endings@mprotect
+mutant 'signals: what handlers write to is watched' src/faults.c 's/range_meets(start, end, &errno, sizeof(errno)) ||//' pitfalls-corners@mprotect
+mutant 'signals: a handler left by a jump is below for ever' src/faults.c 's/(void \*)now->context->uc_link == &passing/1/' pitfalls-corners@mprotect
+mutant 'mprotect: a context lies in a hole' src/context.c 's/int r = context_map(NULL, &p, sizeof(\*w));/int r = sys_mmap(\&p, sizeof(*w), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);/' pitfalls-corners@mprotect
+mutant 'mprotect: freed without the list of mappings' $mrange 's/if (r < 0 && w->ends)/if (0)/' pitfalls-endings@mprotect
 mutant 'mprotect: a freed child stays protected' src/context.c 's/if (!w->guard->alive && w->backend->ops->inherit)/if (0)/' pitfalls-fork@mprotect
 mutant 'handlers pass nothing on' src/faults.c 's/^\t\tpass_on(number, info, context);/\t\t;/' pitfalls-handlers@mprotect
 mutant 'handlers stay behind' src/faults.c 's/if (h->users \&\& --h->users == 0 \&\&/if (0 \&\&/' pitfalls-handlers@mprotect

@@ -233,13 +233,17 @@ struct ww_info {
  * never 0, 1 or 2, and about 200 KiB of memory; uffd with a thread the stack of that, and backends
  * that keep a state of their own, all but the first two, a byte for each page that is watched.
  *
+ * A program that closes descriptors which it did not open loses nothing: the next call opens new
+ * ones. But where a child holds copies of them, memory stays protected for as long as it does, and
+ * with uffd writes wait, or end the process.
+ *
  * A signal handler that was there before is called for what is no fault of ours, with SIGSEGV and
  * SIGBUS not blocked, so that it may write to watched memory, and on the alternate stack if there
  * is one. One that the program installs later takes our place: ww_watch() and resets put ours on top
  * again, up to seven times, and pass on to it; the same one again does not count. If it calls ours in
- * turn, all signals have to be
- * blocked, by its sa_mask: a handler that interrupted ours and wrote to watched memory would wait for
- * ever. A program that puts back what it found before its own must not find ours.
+ * turn, all signals have to be blocked, by its sa_mask: a handler that interrupted ours and wrote to
+ * watched memory would wait for ever. A program that puts back what it found before its own must not
+ * find ours.
  *
  * Ownership: the caller frees the context with ww_free().
  * Return: 0, or
