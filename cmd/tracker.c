@@ -269,9 +269,9 @@ int tracker_poll(struct tracker *t, struct tracker_sample *sample, char *why)
 		again = true;
 		r = begin_again(t, why);
 	}
-	/* What has ended cannot be begun with either. */
+	/* What has ended cannot be begun with either; the descriptor may tell that a moment later. */
 	if (again || r < 0)
-		r = tracker_ended(t) ? -ESRCH : r;
+		r = tracker_ended(t) || r == -ECHILD ? -ESRCH : r;
 	*sample = (struct tracker_sample){
 	    .mappings = &t->mappings,
 	    .ranges = t->ranges,
