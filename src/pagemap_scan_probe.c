@@ -108,7 +108,7 @@ int ps_probe(struct ww *w, const char **why)
 	r = try_ioctl(w, why);
 	if (r < 0)
 		return r;
-	r = sys_mmap(&scratch, 3 * HALF, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	r = context_map(w, &scratch, 3 * HALF);
 	if (r < 0) {
 		*why = "no address space for a trial";
 		return r;

@@ -55,7 +55,7 @@ int trial_run(struct ww *w, bool (*works)(struct ww *w, struct range *r), const 
 	struct mapping m = {.kind = MAPPING_PRIVATE_ANON, .prot = PROT_READ | PROT_WRITE};
 	struct range r = {0};
 	void *scratch;
-	int n = sys_mmap(&scratch, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	int n = context_map(w, &scratch, size);
 
 	*why = "no address space for a trial";
 	if (n < 0)

@@ -71,7 +71,7 @@ int uffd_sync_probe(struct ww *w, bool try_faults, const char **why)
 	size_t size = (size_t)PAGES << w->page_shift;
 	struct range r = {0};
 	void *scratch;
-	int n = sys_mmap(&scratch, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	int n = context_map(w, &scratch, size);
 
 	*why = "no address space for a trial";
 	if (n < 0)
