@@ -73,9 +73,6 @@ initramfs() {
 	(cd "$root" && find . | cpio -o -H newc --quiet) >"$1/initramfs" && rm -r "$root"
 }
 
-# An emulated processor may get no time of a real one for longer than a real one ever stalls.
-patience='rcupdate.rcu_cpu_stall_timeout=150 watchdog_thresh=60'
-
 # boot LOGS THP [ARGUMENT [OPTION...]]: until the machine is done, or has taken too long; the argument
 # is for the kernel, the options are for the emulator.
 boot() {
@@ -88,7 +85,7 @@ boot() {
 		-m 2G -smp 2 -nodefaults -display none -no-reboot -kernel "$image" \
 		-initrd "$logs/initramfs" -serial file:"$logs/console" -serial file:"$logs/output" \
 		-drive file="$logs/disk",format=raw,if=virtio,cache=unsafe \
-		-append "console=ttyS0 panic=-1 $patience ww_thp=$thp WW_SECONDS=$WW_SECONDS $argument" \
+		-append "console=ttyS0 panic=-1 ww_thp=$thp WW_SECONDS=$WW_SECONDS $argument" \
 		"$@" >"$logs/qemu" 2>&1 &
 	machine=$!
 	# shellcheck disable=SC2064 # what it is now
