@@ -115,7 +115,7 @@ static void check_and_end(pid_t pid, const char *before)
 Test(death, leaves_the_process_as_it_was_at_any_moment)
 {
 	struct rng rng = {random_seed("death")};
-	const size_t kills = env_number("WW_KILLS", 200);
+	const size_t kills = env_number("WW_KILLS", in_a_hurry() ? 50 : 200);
 	unsigned *turns = map_common(sizeof(*turns));
 	size_t leaked = 0, interrupted = 0, done = 0;
 
