@@ -32,7 +32,8 @@
  *   uffd           Linux 5.14; no mappings of files on disk. With privilege, a thread that resolves
  *                  faults; without, a handler of SIGBUS, and system calls that write into pages that
  *                  were not written since the reset fail with EFAULT: see ww_prepare_write(). Before
- *                  Linux 6.4 private memory is given MADV_NOHUGEPAGE and filled with zero pages.
+ *                  Linux 6.4 private memory is given MADV_NOHUGEPAGE and filled with zero pages;
+ *                  ww_discard() fills it with them on every kernel.
  *   mprotect       anywhere. A handler of SIGSEGV, system calls as above. The program changes the
  *                  protection of watched memory by ww_protect() only, and calls ww_watch() for what
  *                  it mapped in the place of watched memory before it writes there: no query can
