@@ -62,8 +62,8 @@ all           always        root  denied   roomy   2     2000   auto=mprotect   
 6.1,6.12      always        user  allowed  roomy   2     2000   soft-dirty         $core
 6.1,6.12      never         user  allowed  roomy   2     2000   soft-dirty         $core,winapi,badinput,pitfalls,fuzz
 own           always        user  allowed  roomy   2     3000   soft-dirty         backends
-6.12          always        root  allowed  calm    2     3000   auto=pagemap-scan  process+
-6.1           always        root  allowed  calm    2     3000   auto=uffd-thread   process+
+6.12          always        root  allowed  calm    2     3000   auto=pagemap-scan  layouts+
+6.1           always        root  allowed  calm    2     3000   auto=uffd-thread   layouts+
 6.12          always        user  allowed  swap    2     3000   auto=pagemap-scan  $core,real
 6.1,6.12      always        root  allowed  swap    1     1000   uffd-thread        $core
 6.1,6.12      always        user  allowed  swap    2     1000   uffd-sigbus        $core
@@ -91,7 +91,7 @@ build=
 tap=
 only=.
 programs='.*'
-machine_limit=${KERNELS_LIMIT:-1200}
+machine_limit=${KERNELS_LIMIT:-2000}
 
 say() {
 	printf '# kernels: %s\n' "$*"
