@@ -133,8 +133,9 @@ int context_next_mapping(struct ww *w, struct maps_walk *walk, struct mapping *m
  */
 int context_mapping_at(struct ww *w, struct maps_walk *walk, struct mapping *m, uintptr_t pos);
 /*
- * Memory for the library's own use, all zero; without a context, for one. It never lies in what is watched: the program may have
- * left a hole there, and what the library needs to handle a fault must not cause one.
+ * Memory for the library's own use, all zero; without a context, for one. It never lies in what is
+ * watched: the program may have left a hole there, and what the library needs to handle a fault must
+ * not cause one.
  */
 int context_map(const struct ww *w, void **out, size_t size);
 /* Whether any of it is memory of the context itself, which no handler could write to. */

@@ -64,16 +64,18 @@ static bool is_of_kernel(const char *name)
 	       strncmp(name, "[stack]", 7) != 0 && strncmp(name, "[anon:", 6) != 0;
 }
 
-static bool has_name_of_kernel(const struct maps *maps, uintptr_t addr)
+bool maps_of_kernel(const struct maps *maps, const struct mapping *m)
 {
 	char name[64] = "";
 	struct wwk_procmap_query q = {
 		.size = sizeof(q),
-		.query_addr = addr,
+		.query_addr = m->start,
 		.vma_name_size = sizeof(name),
 		.vma_name_addr = (uintptr_t)name,
 	};
 
+	if (maps->text_only)
+		return m->of_kernel;
 	return sys_ioctl(maps->file.fd, WWK_PROCMAP_QUERY, &q) == 0 && is_of_kernel(name);
 }
 
@@ -95,8 +97,6 @@ static int find_by_query(const struct maps *maps, uintptr_t addr, struct mapping
 	else
 		out->kind = q.inode || q.dev_major || q.dev_minor ? MAPPING_PRIVATE_FILE
 								  : MAPPING_PRIVATE_ANON;
-	if (out->kind == MAPPING_PRIVATE_ANON && !(out->prot & PROT_WRITE))
-		out->of_kernel = has_name_of_kernel(maps, out->start);
 	return 0;
 }
 
@@ -119,8 +119,7 @@ static int parse_line(const char *line, struct mapping *out)
 		out->kind = MAPPING_SHARED;
 	else
 		out->kind = inode || major || minor ? MAPPING_PRIVATE_FILE : MAPPING_PRIVATE_ANON;
-	out->of_kernel = out->kind == MAPPING_PRIVATE_ANON && !(out->prot & PROT_WRITE) &&
-			 is_of_kernel(line + at);
+	out->of_kernel = out->kind == MAPPING_PRIVATE_ANON && is_of_kernel(line + at);
 	return 0;
 }
 

@@ -21,7 +21,7 @@ struct mapping {
 	uintptr_t end;
 	enum mapping_kind kind;
 	int prot; /* PROT_READ and so on */
-	bool of_kernel; /* [vdso] and the like; asked only of what is private and not writable */
+	bool of_kernel; /* where the list is text: see maps_of_kernel() */
 };
 
 /**
@@ -60,6 +60,8 @@ struct maps_walk {
 void maps_walk(struct maps_walk *walk, uintptr_t start, uintptr_t end);
 /* The next mapping, cut to the range: 0, -ENOENT when there is none, or another error. */
 int maps_next(struct maps *maps, struct maps_walk *walk, struct mapping *out);
+/* Whether it is [vdso] or the like, which looks like private anonymous memory. A system call more. */
+bool maps_of_kernel(const struct maps *maps, const struct mapping *m);
 /* In this process, drops the content of [m->start, m->end), so that it reads as zero, or as the file. */
 int maps_drop(const struct mapping *m);
 

@@ -162,7 +162,7 @@ static int wants(struct ww_process *p, const struct known *known, const struct t
 	if (m->prot & PROT_WRITE)
 		return 1;
 	if (m->kind == MAPPING_PRIVATE_ANON)
-		return !m->of_kernel;
+		return !maps_of_kernel(&p->maps, m);
 	if (!old || !was_registered(known, m))
 		return 0;
 	r = process_check_watched(p, m->start, m->end);
