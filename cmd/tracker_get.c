@@ -53,6 +53,17 @@ static int get_exact(struct tracker *t)
 	return r;
 }
 
+/* One piece of it, which the query then goes on behind; count: what is in t->answer. */
+static int scan_piece(struct tracker *t, struct ww_process_query *query, size_t *count)
+{
+	int r;
+
+	*count = TRACKER_ROOM;
+	r = ww_process_scan(t->process, query, t->answer, count);
+	query->start = query->next;
+	return r;
+}
+
 static int get_soft_dirty(struct tracker *t)
 {
 	struct ww_process_query query = {
@@ -64,11 +75,9 @@ static int get_soft_dirty(struct tracker *t)
 	int r;
 
 	do {
-		count = TRACKER_ROOM;
-		r = ww_process_scan(t->process, &query, t->answer, &count);
+		r = scan_piece(t, &query, &count);
 		if (r == 0)
 			r = add_answer(t, count);
-		query.start = query.next;
 	} while (r == 0 && query.next < query.end);
 	return r == 0 ? tracker_clear_soft_dirty(t) : r;
 }
@@ -91,10 +100,8 @@ static int count_resident(struct tracker *t, const struct named_mapping *m, uint
 
 	*pages = 0;
 	do {
-		count = TRACKER_ROOM;
-		r = ww_process_scan(t->process, &query, t->answer, &count);
+		r = scan_piece(t, &query, &count);
 		*pages += query.pages;
-		query.start = query.next;
 	} while (r == 0 && query.next < query.end);
 	return r;
 }
