@@ -43,6 +43,7 @@ struct guard {
  * @pagemap:     what PAGEMAP_SCAN is asked of, or read
  * @page_size, @page_shift: of this machine
  * @no_holes:    this kernel does not report pages as written for which it has no page table
+ * @no_zero_page: what is only read gets a page of its own on this kernel
  * @guard_pages: the category of guard pages if this kernel knows it, else 0
  * @join_gaps:   the backend can list what was written in several ranges and gaps between them
  * @refusals:    backends tried before
@@ -77,6 +78,7 @@ struct ww {
 	size_t page_size;
 	unsigned page_shift;
 	bool no_holes;
+	bool no_zero_page;
 	bool join_gaps;
 	uint64_t guard_pages;
 	struct sys_file pagemap;

@@ -70,7 +70,7 @@ int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool 
 
 /* Whether scans of this kernel are known to lose what no trial shows. */
 bool ps_is_lossy_version(void);
-/* Tries it all on scratch pages; fills no_holes, join_gaps and guard_pages. */
+/* Tries it all on scratch pages; fills no_holes, no_zero_page, join_gaps and guard_pages. */
 int ps_probe(struct ww *w, const char **why);
 
 #endif

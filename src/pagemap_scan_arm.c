@@ -90,7 +90,8 @@ int ps_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 	int n = 0;
 
 	r->mode = PS_ARMED;
-	if (kind == MAPPING_PRIVATE_ANON && !(r->flags & WW_DISCARDS))
+	/* Where there is no zero page, a lazy range would report what was only read. */
+	if (kind == MAPPING_PRIVATE_ANON && !(r->flags & WW_DISCARDS) && !w->no_zero_page)
 		n = plan(w, r);
 	if (n == 0 && r->mode == PS_LAZY)
 		n = make_lazy(w, r);

@@ -73,6 +73,19 @@ static bool reports_holes(struct ww *w, uintptr_t start, uintptr_t end)
 	       sink.count == (end - start) >> w->page_shift;
 }
 
+static bool has_zero_page(struct ww *w, uintptr_t start)
+{
+	static const struct ps_filter zero = {
+		.mask = WWK_PAGE_IS_PFNZERO,
+		.returned = WWK_PAGE_IS_WPALLOWED,
+	};
+	struct range r = {.start = start, .end = start + w->page_size};
+	uintptr_t next;
+
+	(void)*trial_byte(w, &r, 0);
+	return ps_regions(w, &zero, r.start, r.end, w->regions, 1, &next) == 1;
+}
+
 static int try_tracking(struct ww *w, uintptr_t start, const char **why)
 {
 	struct range lazy = {.start = start, .end = start + HALF, .mode = PS_LAZY};
@@ -87,7 +100,9 @@ static int try_tracking(struct ww *w, uintptr_t start, const char **why)
 	/* Such a kernel leaves more out where a scan asks for more than one category. */
 	w->join_gaps = !w->no_holes;
 	sys_madvise(lazy.start, 2 * HALF, MADV_NOHUGEPAGE);
-	if (uffd_protect(w, armed.start, armed.end) < 0 || !tracks(w, &lazy) || !tracks(w, &armed)) {
+	w->no_zero_page = !has_zero_page(w, lazy.start);
+	if (uffd_protect(w, armed.start, armed.end) < 0 ||
+	    (!w->no_zero_page && !tracks(w, &lazy)) || !tracks(w, &armed)) {
 		*why = "pages written on trial were not reported as they should be";
 		r = -ENOTSUP;
 	}

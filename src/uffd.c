@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "backend.h"
 #include "context.h"
+#include "pagemap.h"
 #include "uapi/userfaultfd.h"
 
 static int open_device(struct ww *w)
@@ -182,6 +184,32 @@ int uffd_fill(struct ww *w, uintptr_t start, uintptr_t end)
 			return 0;
 		if (zero.zeropage > 0)
 			start += (uintptr_t)zero.zeropage;
+		else if (r == -EEXIST)
+			start += w->page_size;
+		else if (r != -EAGAIN)
+			return protect_error(w, (int)r);
+	}
+	return 0;
+}
+
+int uffd_fill_protected(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	const size_t zeros = PM_WORDS * sizeof(*w->words);
+
+	memset(w->words, 0, zeros);
+	while (start < end) {
+		struct wwk_uffdio_copy copy = {
+			.dst = start,
+			.src = (uintptr_t)w->words,
+			.len = end - start < zeros ? end - start : zeros,
+			.mode = WWK_UFFDIO_COPY_MODE_WP,
+		};
+		long r = sys_ioctl(w->uffd.fd, WWK_UFFDIO_COPY, &copy);
+
+		if (r == 0)
+			start += copy.len;
+		else if (copy.copy > 0)
+			start += (uintptr_t)copy.copy;
 		else if (r == -EEXIST)
 			start += w->page_size;
 		else if (r != -EAGAIN)

@@ -35,6 +35,8 @@ int uffd_discard_shared(struct ww *w, struct range *r, const struct mapping *m);
 int uffd_is_registered(struct ww *w, uintptr_t page);
 /* Gives every page of a mapping, or of a part of one, that is not there the zero page. */
 int uffd_fill(struct ww *w, uintptr_t start, uintptr_t end);
+/* The same with pages of zeros that are protected from the beginning. */
+int uffd_fill_protected(struct ww *w, uintptr_t start, uintptr_t end);
 /* One ioctl and its plain error. */
 int uffd_unprotect_once(struct ww *w, uintptr_t start, uintptr_t end);
 

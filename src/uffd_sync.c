@@ -160,6 +160,23 @@ static int release_raced(struct ww *w, uintptr_t start, uintptr_t end)
 	return pagemap_check(w);
 }
 
+/* What is given a page of zeros is protected in the same step. */
+static int fill_protected(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	__atomic_store_n(&w->last_fault, 0, __ATOMIC_RELAXED);
+	return uffd_fill_protected(w, start, end);
+}
+
+/* Protects what nobody has written since it was dropped, by way of the zero page. */
+static int refill(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	int n = fill(w, start, end);
+
+	if (n == 0)
+		n = protect(w, start, end);
+	return n == 0 ? release_raced(w, start, end) : n;
+}
+
 /* A marker would look like a page that was written and swapped out before it could be seen. */
 int uffd_sync_discard(struct ww *w, struct range *r, const struct mapping *m)
 {
@@ -170,11 +187,8 @@ int uffd_sync_discard(struct ww *w, struct range *r, const struct mapping *m)
 	n = maps_drop(m);
 	if (n < 0)
 		return n == -ENOMEM ? n : -ENOTSUP;
-	n = fill(w, m->start, m->end);
-	if (n == 0)
-		n = protect(w, m->start, m->end);
-	if (n == 0)
-		n = release_raced(w, m->start, m->end);
+	n = w->no_zero_page ? fill_protected(w, m->start, m->end)
+			    : refill(w, m->start, m->end);
 	if (n < 0 && uffd_settle(w, m->start, m->end) < 0)
 		r->all_written = true;
 	return n;

@@ -21,7 +21,7 @@ static bool all_protected(struct ww *w, uintptr_t start)
 	return true;
 }
 
-/* One page is there, the others are not. */
+/* One page is there, one was read, the others are not there. */
 static bool arms(struct ww *w, struct range *r)
 {
 	*trial_byte(w, r, 0) = 1;
@@ -54,6 +54,18 @@ static bool tracks(struct ww *w, struct range *r, bool try_faults)
 	       trial_reports(w, r, true, 2);
 }
 
+static int find_zero_page(struct ww *w, struct range *r)
+{
+	uintptr_t last = r->start + ((PAGES - 1) << w->page_shift);
+	uint64_t word;
+	int n;
+
+	(void)*trial_byte(w, r, PAGES - 1);
+	n = pagemap_read(w, last, last + w->page_size, &word);
+	w->no_zero_page = n == 0 && word & PM_PRESENT && word & PM_EXCLUSIVE;
+	return n;
+}
+
 /* Moves protected pages away, where they belong to no userfaultfd. */
 static int find_stale_bits(struct ww *w, uintptr_t start, size_t size, void **at)
 {
@@ -84,7 +96,7 @@ int uffd_sync_probe(struct ww *w, bool try_faults, const char **why)
 		/* Beside others like it, it may have become part of a huge page before. */
 		sys_madvise(r.start, size, MADV_DONTNEED);
 		*why = "pages written on trial were not reported as they should be";
-		n = arms(w, &r) && tracks(w, &r, try_faults) ? 0 : -ENOTSUP;
+		n = find_zero_page(w, &r) == 0 && arms(w, &r) && tracks(w, &r, try_faults) ? 0 : -ENOTSUP;
 		if (n == 0)
 			find_stale_bits(w, r.start, size, &scratch);
 		w->backend->ops->detach(w, r.start, r.end);

@@ -28,12 +28,14 @@
  *   tells which it is and enum ww_guarantee what it promises. In the order of preference:
  *   pagemap-scan   Linux 6.9. Has all guarantees. Private anonymous memory that holds nothing yet is
  *                  given MADV_NOHUGEPAGE and MADV_UNMERGEABLE when it is watched without
- *                  %WW_DISCARDS; both stay after ww_unwatch().
+ *                  %WW_DISCARDS; both stay after ww_unwatch(). Where the kernel has no zero page it
+ *                  is write-protected instead, which takes page tables for all of it.
  *   uffd           Linux 5.14; no mappings of files on disk. With privilege, a thread that resolves
  *                  faults; without, a handler of SIGBUS, and system calls that write into pages that
  *                  were not written since the reset fail with EFAULT: see ww_prepare_write(). Before
  *                  Linux 6.4 private memory is given MADV_NOHUGEPAGE and filled with zero pages;
- *                  ww_discard() fills it with them on every kernel.
+ *                  ww_discard() fills it with them on every kernel; where there is no zero page,
+ *                  these take memory.
  *   mprotect       anywhere. A handler of SIGSEGV, system calls as above. The program changes the
  *                  protection of watched memory by ww_protect() only, and calls ww_watch() for what
  *                  it mapped in the place of watched memory before it writes there: no query can

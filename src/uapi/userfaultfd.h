@@ -38,6 +38,14 @@ struct wwk_uffdio_writeprotect {
 	uint64_t mode;
 };
 
+struct wwk_uffdio_copy {
+	uint64_t dst;
+	uint64_t src;
+	uint64_t len;
+	uint64_t mode;
+	int64_t copy;
+};
+
 /* What read(2) returns; the members of a page fault. */
 struct wwk_uffd_msg {
 	uint8_t event;
@@ -59,6 +67,7 @@ struct wwk_uffd_msg {
 
 #define WWK_UFFDIO_REGISTER_MODE_WP (UINT64_C(1) << 1)
 #define WWK_UFFDIO_WRITEPROTECT_MODE_WP (UINT64_C(1) << 0)
+#define WWK_UFFDIO_COPY_MODE_WP (UINT64_C(1) << 1)
 
 /* Numbers of the bits in wwk_uffdio_register.ioctls. */
 #define WWK_UFFDIO_ZEROPAGE_NR 0x04
@@ -67,6 +76,7 @@ struct wwk_uffd_msg {
 #define WWK_UFFDIO_API _IOWR(0xAA, 0x3F, struct wwk_uffdio_api)
 #define WWK_UFFDIO_REGISTER _IOWR(0xAA, 0x00, struct wwk_uffdio_register)
 #define WWK_UFFDIO_UNREGISTER _IOR(0xAA, 0x01, struct wwk_uffdio_range)
+#define WWK_UFFDIO_COPY _IOWR(0xAA, 0x03, struct wwk_uffdio_copy)
 #define WWK_UFFDIO_ZEROPAGE _IOWR(0xAA, 0x04, struct wwk_uffdio_zeropage)
 #define WWK_UFFDIO_WAKE _IOR(0xAA, 0x02, struct wwk_uffdio_range)
 #define WWK_UFFDIO_WRITEPROTECT _IOWR(0xAA, 0x06, struct wwk_uffdio_writeprotect)

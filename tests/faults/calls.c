@@ -110,6 +110,13 @@ const struct call calls[CALLS] = {
 		.lasting = {ENOMEM, EINVAL, EFAULT, ESRCH},
 		.passing = {EAGAIN},
 	},
+	/* EEXIST and ENOENT are answers. */
+	[CALL_UFFD_COPY] = {
+		.name = "UFFDIO_COPY",
+		.lasting = {ENOMEM, EINVAL, EFAULT, ESRCH},
+		.passing = {EAGAIN},
+		.partial = true,
+	},
 	[CALL_UFFD_WAKE] = {
 		.name = "UFFDIO_WAKE",
 		.lasting = {EINVAL},

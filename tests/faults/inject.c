@@ -10,6 +10,7 @@
 
 #include "faults.h"
 #include "sys.h"
+#include "pagemap.h"
 #include "uapi/pagemap_scan.h"
 #include "uapi/procmap_query.h"
 #include "uapi/userfaultfd.h"
@@ -165,6 +166,7 @@ static enum call_id call_of_request(unsigned long request)
 	    {WWK_UFFDIO_UNREGISTER, CALL_UFFD_UNREGISTER},
 	    {WWK_UFFDIO_WRITEPROTECT, CALL_UFFD_PROTECT},
 	    {WWK_UFFDIO_ZEROPAGE, CALL_UFFD_ZEROPAGE},
+	    {WWK_UFFDIO_COPY, CALL_UFFD_COPY},
 	    {WWK_UFFDIO_WAKE, CALL_UFFD_WAKE},
 	    {WWK_PAGEMAP_SCAN, CALL_SCAN},
 	    {WWK_PROCMAP_QUERY, CALL_QUERY_MAP},
@@ -211,13 +213,22 @@ static ssize_t fail_read(size_t size, size_t *less)
 
 ssize_t __wrap_sys_pread(int fd, void *buffer, size_t size, off_t offset)
 {
-	if (fails(CALL_PREAD)) {
-		ssize_t r = fail_read(size, &size);
+	uint64_t word;
+	ssize_t r;
 
+	if (fails(CALL_PREAD)) {
+		r = fail_read(size, &size);
 		if (inject->plan.error != SHORT_COUNT)
 			return r;
 	}
-	return __real_sys_pread(fd, buffer, size, offset);
+	r = __real_sys_pread(fd, buffer, size, offset);
+	/* A word of pagemap, and a page that is the zero page or shared. */
+	if (is_setting(NO_ZERO_PAGE) && r == sizeof(word)) {
+		memcpy(&word, buffer, sizeof(word));
+		word |= word & PM_PRESENT ? PM_EXCLUSIVE : 0;
+		memcpy(buffer, &word, sizeof(word));
+	}
+	return r;
 }
 
 ssize_t __wrap_sys_read(int fd, void *buffer, size_t size)

@@ -29,8 +29,9 @@ enum mode { ONCE, EVER, LATE };
  * @NO_QUERY_MAP:        what is mapped has to be read as text
  * @NO_MARKERS:          private pages that are not there cannot be protected
  * @STALE_BITS:          what mremap(2) leaves behind is not known
+ * @NO_ZERO_PAGE:        what is only read gets a page of its own
  */
-enum setting { USUAL, NO_USERFAULTFD_CALL, NO_QUERY_MAP, NO_MARKERS, STALE_BITS };
+enum setting { USUAL, NO_USERFAULTFD_CALL, NO_QUERY_MAP, NO_MARKERS, STALE_BITS, NO_ZERO_PAGE };
 
 struct plan {
 	enum setting setting;

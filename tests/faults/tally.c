@@ -15,6 +15,7 @@ static const char *const settings[] = {
 	[NO_QUERY_MAP] = " without PROCMAP_QUERY",
 	[NO_MARKERS] = " without markers",
 	[STALE_BITS] = " with stale bits",
+	[NO_ZERO_PAGE] = " without a zero page",
 };
 static const char *const scopes[] = {"", " in the handler"};
 static const char *const modes[] = {"only", "and all behind", "late"};

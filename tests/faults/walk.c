@@ -185,6 +185,13 @@ Test(faults, so_may_what_stands_in_for_markers)
 		walk(NO_MARKERS, those[i]);
 }
 
+Test(faults, so_may_what_stands_in_for_the_zero_page)
+{
+	need_synchronous_protection();
+	start(NO_ZERO_PAGE);
+	walk(NO_ZERO_PAGE, CALL_UFFD_COPY);
+}
+
 /* As where mremap(2) leaves protection behind: Linux before 6.13. */
 Test(faults, so_may_the_question_whose_memory_it_is)
 {

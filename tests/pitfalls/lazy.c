@@ -71,13 +71,22 @@ static struct ww *context(void)
 	return w;
 }
 
+static void need_laziness(void)
+{
+	if (!has_zero_page())
+		cr_skip_test("this kernel has no zero page, and nothing is watched lazily");
+}
+
 Test(lazy, watching_fresh_memory_makes_no_page_tables)
 {
 	size_t size = 16 * GIB;
-	char *p = map_reserve(size, PAGE);
-	struct ww *w = context();
+	struct ww *w;
 	long before;
+	char *p;
 
+	need_laziness();
+	p = map_reserve(size, PAGE);
+	w = context();
 	cr_assert_eq(mprotect(p, size, PROT_READ | PROT_WRITE), 0);
 	before = vm_pte_kib();
 	cr_assert_geq(before, 0);
@@ -153,10 +162,14 @@ Test(lazy, a_huge_zero_page_is_no_hole)
 Test(lazy, is_kept_from_merging_and_huge_pages_and_nothing_else_is)
 {
 	size_t size = 64 * PAGE;
-	char *fresh = map_reserve(3 * size, PAGE), *populated = fresh + 2 * size;
-	struct ww *w = context();
+	char *fresh, *populated;
 	char flags[512];
+	struct ww *w;
 
+	need_laziness();
+	fresh = map_reserve(3 * size, PAGE);
+	populated = fresh + 2 * size;
+	w = context();
 	mprotect(fresh, size, PROT_READ | PROT_WRITE);
 	mprotect(populated, size, PROT_READ | PROT_WRITE);
 	madvise(fresh, size, MADV_MERGEABLE);
@@ -232,11 +245,14 @@ Test(lazy, becoming_dense_loses_and_invents_nothing)
 Test(lazy, a_sparse_range_is_armed_where_it_holds_pages)
 {
 	size_t size = GIB;
-	char *p = map_private(size);
 	struct ww_info info = {.size = sizeof(info)};
-	struct ww *w = context();
+	struct ww *w;
 	long before;
+	char *p;
 
+	need_laziness();
+	p = map_private(size);
+	w = context();
 	memset(p + (size_t)512 * 1024 * 1024, 1, 8 * HUGE_BYTES);
 	p[(size_t)512 * 1024 * 1024 + 12 * HUGE_BYTES] = 1;
 	before = vm_pte_kib();

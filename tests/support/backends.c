@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <writewatch/writewatch.h>
 
+#include "pages.h"
+
 #define BY_PROTECTION \
 	"a page is protected until it is written, and then the kernel is refused like the program"
 #define BY_SIGNAL "a first write is a signal, which the kernel sends even where it is blocked"
@@ -151,6 +153,11 @@ void skip_if(enum exception e)
 {
 	if (except(e))
 		cr_skip_test("%s: %s", backend()->name, except(e));
+}
+
+bool more_when_short(void)
+{
+	return except(MORE_WHEN_SHORT) || !has_zero_page();
 }
 
 void left_out(const char *what, enum exception e)

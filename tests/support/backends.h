@@ -2,6 +2,7 @@
 #ifndef TEST_SUPPORT_BACKENDS_H
 #define TEST_SUPPORT_BACKENDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -88,6 +89,9 @@ static inline const char *except(enum exception e)
 
 /* Skips the test on a backend that is an exception. */
 void skip_if(enum exception e);
+
+/* MORE_WHEN_SHORT, or no zero page: then there is no lazy range, of which empty pages stay clean. */
+bool more_when_short(void);
 
 /* Says, once in a process, what a test leaves out for which reason. */
 void left_out(const char *what, enum exception e);

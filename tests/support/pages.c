@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -58,4 +59,20 @@ void unmap(void *at, size_t bytes)
 {
 	if (munmap(at, bytes) != 0)
 		cr_fatal("munmap: %s", strerror(errno));
+}
+
+bool has_zero_page(void)
+{
+	const uint64_t page_of_its_own = UINT64_C(1) << 63 | UINT64_C(1) << 56;
+	size_t page = page_bytes();
+	volatile char *p = map_private(page);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t word = 0;
+
+	(void)*p;
+	if (fd < 0 || pread(fd, &word, 8, (off_t)((uintptr_t)p / page * 8)) != 8)
+		cr_fatal("pagemap: %s", strerror(errno));
+	close(fd);
+	unmap((void *)p, page);
+	return (word & page_of_its_own) != page_of_its_own;
 }

@@ -2,12 +2,16 @@
 #ifndef TEST_SUPPORT_PAGES_H
 #define TEST_SUPPORT_PAGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define HUGE_BYTES ((size_t)2 << 20)
 
 size_t page_bytes(void);
+
+/* Whether memory that is only read is the zero page; some kernels give it pages of its own. */
+bool has_zero_page(void);
 
 /* All of these end the test with a message when the kernel refuses. */
 

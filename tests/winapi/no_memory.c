@@ -120,7 +120,7 @@ Test(winapi_no_memory, a_release_that_fails_loses_nothing, .timeout = 120)
 	EXPECT_ACCESS(middle + PAGE, "rw");
 	release(large);
 	EXPECT_WRITTEN(middle, 16, WRITE_WATCH_FLAG_RESET,
-		       except(MORE_WHEN_SHORT) ? "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15" : "1 3");
+		       more_when_short() ? "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15" : "1 3");
 	WRITE(middle, 7);
 	EXPECT_WRITTEN(middle, 16, 0, "7");
 	for (size_t i = 0; i < 3; i++)
