@@ -90,7 +90,10 @@ static int watch_piece(struct ww *w, struct mapping *m, unsigned flags)
 {
 	struct range *range = registry_first(&w->registry, m->start);
 
-	if (m->kind == MAPPING_HUGETLB)
+	if (range && range->start <= m->start)
+		flags |= range->flags & WW_DISCARDS;
+	/* What is dropped of a private file mapping stays protected: no backend would see it. */
+	if (m->kind == MAPPING_HUGETLB || (m->kind == MAPPING_PRIVATE_FILE && flags & WW_DISCARDS))
 		return -ENOTSUP;
 	if (range && range->start <= m->start) {
 		if (range->end < m->end)

@@ -164,12 +164,10 @@ static int sd_attached(struct ww *w, uintptr_t start, uintptr_t end)
  */
 static int advise(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	static const int advice[] = {MADV_NOHUGEPAGE, MADV_UNMERGEABLE};
 	const uintptr_t last = (w->page_size / sizeof(uint64_t) << w->page_shift) - 1;
 
-	for (size_t i = 0; i < sizeof(advice) / sizeof(*advice); i++)
-		if (sys_madvise(start, end - start, advice[i]) == -ENOMEM)
-			return -ENOMEM;
+	if (maps_keep_apart(start, end) < 0)
+		return -ENOMEM;
 	for (; start < end; start = (start | last) + 1)
 		sys_madvise(start, w->page_size, MADV_COLD);
 	return 0;

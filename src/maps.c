@@ -208,6 +208,20 @@ int maps_next(struct maps *maps, struct maps_walk *walk, struct mapping *out)
 	return 0;
 }
 
+int maps_keep_apart(uintptr_t start, uintptr_t end)
+{
+	sigset_t old;
+	int r;
+
+	/* A signal would end the unmerging, or have the kernel begin it anew each time. */
+	sys_block_signals(&old);
+	r = sys_madvise(start, end - start, MADV_NOHUGEPAGE);
+	if (r != -ENOMEM)
+		r = sys_madvise(start, end - start, MADV_UNMERGEABLE);
+	sys_restore_signals(&old);
+	return r == -ENOMEM ? r : 0;
+}
+
 int maps_drop(const struct mapping *m)
 {
 	size_t len = m->end - m->start;

@@ -62,6 +62,11 @@ void maps_walk(struct maps_walk *walk, uintptr_t start, uintptr_t end);
 int maps_next(struct maps *maps, struct maps_walk *walk, struct mapping *out);
 /* Whether it is [vdso] or the like, which looks like private anonymous memory. A system call more. */
 bool maps_of_kernel(const struct maps *maps, const struct mapping *m);
+/*
+ * In this process, keeps the kernel from making huge pages there and from merging pages, for good.
+ * Only -ENOMEM is an error: other memory knows neither.
+ */
+int maps_keep_apart(uintptr_t start, uintptr_t end);
 /* In this process, drops the content of [m->start, m->end), so that it reads as zero, or as the file. */
 int maps_drop(const struct mapping *m);
 

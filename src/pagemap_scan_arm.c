@@ -66,12 +66,10 @@ found:
 /* Huge pages would report 512 pages for one, and merged pages lose what they were. */
 static int make_lazy(struct ww *w, struct range *r)
 {
-	static const int advice[] = {MADV_NOHUGEPAGE, MADV_UNMERGEABLE};
 	uintptr_t pos = r->start;
 
-	for (size_t i = 0; i < sizeof(advice) / sizeof(*advice); i++)
-		if (sys_madvise(r->start, r->end - r->start, advice[i]) == -ENOMEM)
-			return -ENOMEM;
+	if (maps_keep_apart(r->start, r->end) < 0)
+		return -ENOMEM;
 	/* A thread may have got a huge page meanwhile. */
 	while (pos < r->end) {
 		int n = ps_regions(w, &resident, pos, r->end, w->regions, WW_REGIONS, &pos);

@@ -126,6 +126,8 @@ enum ww_get_flags {
  * @WW_DISCARDS: a page whose content the program drops (MADV_DONTNEED, and MADV_FREE once the
  *               kernel takes the page) counts as written. What a checkpointer needs. Costs page
  *               tables for the whole range, and a second fault on the first write to an empty page.
+ *               Not for private mappings of files: the kernel keeps them protected when it drops a
+ *               page, and nothing would show it.
  */
 enum ww_watch_flags {
 	WW_DISCARDS = 1 << 0
@@ -238,7 +240,8 @@ struct ww_info {
  *
  * A program that closes descriptors which it did not open loses nothing: the next call opens new
  * ones. But where a child holds copies of them, memory stays protected for as long as it does, and
- * with uffd writes wait, or end the process.
+ * with uffd writes wait, or end the process; and where it opens the pagemap of another process, which
+ * gets the number that ours had, pagemap-scan asks about that process.
  *
  * A signal handler that was there before is called for what is no fault of ours, with SIGSEGV and
  * SIGBUS not blocked, so that it may write to watched memory, and on the alternate stack if there
@@ -316,7 +319,8 @@ WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
  *   -ENOTSUP  part of it is huge pages of hugetlbfs or another mapping that this backend cannot
  *             watch, the context's own memory, or, where writes are signals, the caller's stack
  *             and thread-local variables, or memory of any context;
- *             %WW_DISCARDS with a backend that cannot see discards
+ *             %WW_DISCARDS with a backend that cannot see discards, or for a private mapping of a
+ *             file
  *   -EACCES   part of it is a shared mapping of a file opened for reading only
  *   -EBUSY    part of it is watched by another context or belongs to another userfaultfd
  *   -ENOMEM   no memory, page tables, address space or map count

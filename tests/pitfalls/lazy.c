@@ -2,10 +2,12 @@
 #include <criterion/criterion.h>
 #include <stdbool.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <unistd.h>
 #include <writewatch/writewatch.h>
 
@@ -183,6 +185,39 @@ Test(lazy, is_kept_from_merging_and_huge_pages_and_nothing_else_is)
 	cr_assert(strstr(flags, " uw") && !strstr(flags, " nh"), "%s", flags);
 	ww_free(w);
 	unmap(fresh, 3 * size);
+}
+
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+/* The kernel gives up unmerging when a signal comes; and then merged pages would lose their state. */
+Test(lazy, signals_do_not_leave_it_mergeable)
+{
+	const struct itimerval often = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
+	struct sigaction action = {.sa_handler = on_alarm};
+	size_t size = 2 * GIB;
+	char flags[512];
+	struct ww *w;
+	char *p;
+
+	need_laziness();
+	p = map_reserve(size, HUGE_BYTES);
+	w = context();
+	mprotect(p, size, PROT_READ | PROT_WRITE);
+	if (madvise(p, size, MADV_MERGEABLE) != 0)
+		cr_skip_test("the kernel merges no pages");
+	*p = 1;
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	cr_expect_eq(ww_watch(w, p, size, 0), 0);
+	setitimer(ITIMER_REAL, &never, NULL);
+	/* The first block holds a page, and is armed. */
+	vm_flags(p + HUGE_BYTES, flags, sizeof(flags));
+	cr_assert(strstr(flags, " uw") && !strstr(flags, " mg"), "%s", flags);
+	ww_free(w);
+	unmap(p, size);
 }
 
 Test(lazy, reads_and_the_zero_page_are_not_writes)

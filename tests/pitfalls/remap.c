@@ -299,6 +299,25 @@ Test(remap, a_file_mapped_over_private_memory_is_not_discarded)
 	close(fd);
 }
 
+/* The kernel keeps the protection of a page of the file that is dropped, and nobody would see it. */
+Test(remap, discards_of_private_file_mappings_are_refused)
+{
+	int fd = memfd_of(8 * PAGE);
+	char *private = map_fd(NULL, 8 * PAGE, MAP_PRIVATE, fd, 0);
+
+	cr_assert_eq(ww_watch(w, private, 8 * PAGE, WW_DISCARDS), -ENOTSUP);
+	cr_assert_eq(ww_watch(w, private, 8 * PAGE, 0), 0);
+	cr_assert_eq(ww_watch(w, private, 8 * PAGE, WW_DISCARDS), -ENOTSUP, "added later");
+	cr_assert_eq(ww_unwatch(w, private, 8 * PAGE), 0);
+	unmap(private, 8 * PAGE);
+	skip_if(NO_DISCARDS);
+	skip_if(NO_STALE);
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, WW_DISCARDS), 0);
+	map_fd(memory + 40 * PAGE, 8 * PAGE, MAP_PRIVATE, fd, 0);
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), -ENOTSUP, "by a repair");
+	close(fd);
+}
+
 Test(remap, two_contexts_do_not_share_memory_and_leave_each_other_alone)
 {
 	struct ww *other;
