@@ -34,6 +34,7 @@ TestSuite(undisturbed, .init = begin, .fini = leaks_end_threads, .timeout = 120)
 
 Test(undisturbed, waits_and_registers)
 {
+	const int turns = in_a_hurry() ? 10 : 50;
 	struct selfcheck *self;
 
 	if (!selfcheck_possible())
@@ -48,7 +49,7 @@ Test(undisturbed, waits_and_registers)
 		if (pid == 0)
 			selfcheck_run(self);
 		selfcheck_await(self);
-		for (int i = 0; i < 50; i++)
+		for (int i = 0; i < turns; i++)
 			cr_assert_eq(attach_result(pid, &info), 0);
 		selfcheck_await(self);
 		cr_assert_eq(self->eintr, 0, "way %d", way);
@@ -330,7 +331,9 @@ Test(undisturbed, or_ended_meanwhile)
 
 Test(undisturbed, or_with_another_program_meanwhile)
 {
-	for (int i = 0; i < 60; i++) {
+	const int programs = in_a_hurry() ? 20 : 60;
+
+	for (int i = 0; i < programs; i++) {
 		pid_t pid = fork();
 		struct ww_attachment info;
 
