@@ -16,9 +16,10 @@
  *
  * ONE CONTEXT
  *   All of it works on one context (see writewatch.h), made by the first VirtualAlloc() that asks
- *   for MEM_WRITE_WATCH, and never freed. Where no backend is usable that call fails with
- *   ERROR_NOT_SUPPORTED; everything else works. WRITEWATCH_BACKEND is honoured; when it names
- *   soft-dirty, no thread may write to any watched memory during a reset.
+ *   for MEM_WRITE_WATCH, and never freed. Where no backend is usable, or no descriptors or memory
+ *   are left for the context, that call fails with ERROR_NOT_SUPPORTED and a later one tries again;
+ *   everything else works. WRITEWATCH_BACKEND is honoured; when it names soft-dirty, no thread may
+ *   write to any watched memory during a reset.
  *
  * ERRORS
  *   As on Windows: a failing function leaves its reason in GetLastError(), one for each thread, and
@@ -110,7 +111,8 @@ struct ww_win_system_info {
  *                             or with MEM_LARGE_PAGES), invalid @protect
  *   ERROR_INVALID_ADDRESS     to reserve: something is there already; to commit: not all of the
  *                             range is reserved in one allocation
- *   ERROR_NOT_SUPPORTED       MEM_WRITE_WATCH, and nothing here can watch memory
+ *   ERROR_NOT_SUPPORTED       MEM_WRITE_WATCH, and nothing here can watch memory, or no descriptors
+ *                             or memory are left for the context: a later call tries again
  *   ERROR_PRIVILEGE_NOT_HELD  MEM_LARGE_PAGES
  *   ERROR_ACCESS_DENIED       the system forbids this protection
  */
