@@ -21,6 +21,13 @@
  *   everything else works. WRITEWATCH_BACKEND is honoured; when it names soft-dirty, no thread may
  *   write to any watched memory during a reset.
  *
+ *   With the context comes what its backend needs: nothing with pagemap-scan, a thread with
+ *   uffd-thread, a handler of SIGBUS with uffd-sigbus, one of SIGSEGV with mprotect. Handlers that
+ *   were there before are called for all other faults; for those of later see ww_new(). A program
+ *   that can have none of these sets WRITEWATCH_BACKEND to pagemap-scan before its first watched
+ *   VirtualAlloc(), which then fails with ERROR_NOT_SUPPORTED where there is no such backend; or it
+ *   uses writewatch.h, where a context can require what its program needs, or have %WW_NO_HANDLER.
+ *
  * ERRORS
  *   As on Windows: a failing function leaves its reason in GetLastError(), one for each thread, and
  *   changes none of its out-parameters; a successful one leaves GetLastError() as it was. The Nt
