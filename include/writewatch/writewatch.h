@@ -157,8 +157,8 @@ enum ww_guarantee {
  * enum ww_option_flags - for struct ww_options
  * @WW_WRITERS_STOPPED: the caller stops every writer around each get and reset. Allows backends
  *                      that would lose writes otherwise; the others ignore it.
- * @WW_NO_HANDLER:      no signal handler is installed: the program has one, and calls
- *                      ww_handle_fault() from it
+ * @WW_NO_HANDLER:      no signal handler is installed: the program has one of SIGSEGV and SIGBUS, and
+ *                      calls ww_handle_fault() from it
  */
 enum ww_option_flags {
 	WW_WRITERS_STOPPED = 1 << 0,
@@ -499,8 +499,11 @@ WW_PUBLIC int ww_protect(struct ww *w, void *addr, size_t len, int prot);
  *
  * For signal handlers of programs that use %WW_NO_HANDLER, or whose handler was installed after the
  * context was made and does not pass on what it does not know. To be called for SIGSEGV with
- * si_code SEGV_ACCERR and for SIGBUS with si_code BUS_ADRERR, and where the processor tells, only
- * if it was a write. Speaks for all contexts of the process.
+ * si_code SEGV_ACCERR (mprotect) and for SIGBUS with si_code BUS_ADRERR (uffd), and where the
+ * processor tells, only if it was a write: a fetched instruction would fault for ever. Which of the
+ * two comes, the kernel decides: the handler is there for both, with SA_SIGINFO, and not on a stack
+ * that is watched; with SA_NODEFER, and neither signal in sa_mask, it may write to watched memory
+ * itself. Speaks for all contexts of the process.
  *
  * Async-signal-safe; keeps errno. Return: 1 if the fault was ours: return from the handler, and the
  * write succeeds. Also 1, once for each thread, after watching of anything has ended: the fault may
