@@ -49,7 +49,8 @@
  *   written. Should another thread have been inside VirtualAlloc(), VirtualFree() or
  *   VirtualProtect() while the child was made, that call may be half done there.
  *
- * doc/windows-differences.md lists what is not as on Windows. All of this: since 0.1.
+ * doc/windows-differences.md, which is installed in PREFIX/share/doc/writewatch, lists what is not as
+ * on Windows. All of this: since 0.1.
  */
 
 #include <stddef.h>
