@@ -35,8 +35,10 @@
  *   out of memory in GetWriteWatch(), the list may hold garbage up to its room.
  *
  *   Any function may fail with ERROR_NOT_ENOUGH_MEMORY when the kernel has no memory or no map
- *   count (vm.max_map_count) left, and with ERROR_TOO_MANY_OPEN_FILES as the first one after fork.
- *   Whatever was written is still reported later.
+ *   count (vm.max_map_count) left, with ERROR_GEN_FAILURE when it answers what it never should, and
+ *   with ERROR_TOO_MANY_OPEN_FILES or ERROR_NOT_SUPPORTED as the first one after fork. For the Nt
+ *   functions these are STATUS_NO_MEMORY, STATUS_UNSUCCESSFUL, STATUS_TOO_MANY_OPENED_FILES and
+ *   STATUS_NOT_SUPPORTED. Whatever was written is still reported later.
  *
  * POINTERS
  *   Null pointers, and those into the lowest 64 KiB or beyond user space, fail with

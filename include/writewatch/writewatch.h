@@ -284,7 +284,7 @@ WW_PUBLIC void ww_free(struct ww *w);
  * Return: 0 also when no backend is usable, or
  *   -EINVAL   as ww_new(), or a wrong @info
  *   -ENOMEM   no memory or address space
- *   -ENOTSUP  the kernel cannot wipe a page in a child (Linux 4.14)
+ *   -ENOTSUP  the kernel cannot wipe a page in a child (before Linux 4.14)
  * Since: 0.1
  */
 WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
@@ -451,7 +451,8 @@ WW_PUBLIC int ww_mark(struct ww *w, void *addr, size_t len);
  *             kernel's half
  *   -ENOENT   part of the range is not watched
  *   -ENOTSUP  a private mapping of a file, or the memory cannot drop its content (sealed,
- *             read-only, file system); in a child: could not begin anew
+ *             read-only, file system; shared, with mprotect before Linux 6.7); in a child: could
+ *             not begin anew
  *   -ESTALE   part of it was remapped: repair it with ww_watch()
  *   -ENOMEM, -EIO  the content may be dropped, the pages may count as written
  *   -EMFILE, -ENFILE  in a child: could not begin anew
