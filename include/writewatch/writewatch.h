@@ -36,13 +36,13 @@
  *                  Linux 6.4 private memory is given MADV_NOHUGEPAGE and filled with zero pages;
  *                  ww_discard() fills it with them on every kernel; where there is no zero page,
  *                  these take memory.
- *   mprotect       anywhere. A handler of SIGSEGV, system calls as above. The program changes the
- *                  protection of watched memory by ww_protect() only, and calls ww_watch() for what
- *                  it mapped in the place of watched memory before it writes there: no query can
- *                  find that out here, there is no -ESTALE, what is read-only then looks as if
- *                  it had been there before, and without %WW_RESET pages may be reported that are
- *                  not mapped any more. Writes by ptrace(2) and /proc/self/mem are not seen.
- *                  %WW_DISCARDS is refused.
+ *   mprotect       wherever /proc is mounted. A handler of SIGSEGV, system calls as above. The
+ *                  program changes the protection of watched memory by ww_protect() only, and calls
+ *                  ww_watch() for what it mapped in the place of watched memory before it writes
+ *                  there: no query can find that out here, there is no -ESTALE, what is read-only
+ *                  then looks as if it had been there before, and without %WW_RESET pages may be
+ *                  reported that are not mapped any more. Writes by ptrace(2) and /proc/self/mem
+ *                  are not seen. %WW_DISCARDS is refused.
  *   soft-dirty     by name, or with %WW_WRITERS_STOPPED. Each reset clears the bit of the whole
  *                  process, also for other tools that use it. Memory is given MADV_NOHUGEPAGE and
  *                  MADV_UNMERGEABLE, which stay, and its huge pages are divided. Shared mappings
