@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Installs what is missing (Debian and its relatives), builds, and runs the demo or all tests.
+# Installs what is missing (Debian and its relatives), builds, and runs the demo or the tests.
 #
 #   sh tools/quickstart.sh [demo] [OPTION...]   options are for 'writewatch demo'
 #   sh tools/quickstart.sh test [OPTION...]     options are for 'meson test'
