@@ -134,15 +134,26 @@ static bool is_older(const struct probe_machine *m, unsigned version)
 	return VERSION(major, minor, patch) < version;
 }
 
+/* The library's reasons tell where a feature comes from: a version or an option. */
+static bool lacks_feature(const char *reason)
+{
+	return reason && (strstr(reason, "Linux ") || strstr(reason, "CONFIG_"));
+}
+
 void probe_advise(const struct probe_machine *m, struct probe_backend *b)
 {
 	const struct needs *needs = needs_of(b->name);
+	bool lacks;
 
 	if (!needs || advise_shortage(b))
 		return;
 	advise_proc(b, m, needs);
 	if (needs->uffd)
 		advise_userfaultfd(b, m, needs->kernel_faults);
-	if (needs->kernel && (b->change_count == 0 || is_older(m, needs->version)))
+	lacks = is_older(m, needs->version) || (b->change_count == 0 && lacks_feature(b->reason));
+	if (needs->kernel && lacks)
 		advise(b, "%s", needs->kernel);
+	if (b->change_count == 0)
+		advise(b, "nothing that is known: this kernel does not behave as it should when "
+			  "that is tried; please report this, with all that this command prints");
 }

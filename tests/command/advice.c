@@ -27,12 +27,17 @@ static void begin(void)
 
 TestSuite(advice, .init = begin);
 
-static void advise(const char *name, int error)
+static void advise_for(const char *name, int error, const char *reason)
 {
-	backend = (struct probe_backend){.name = name, .error = error};
+	backend = (struct probe_backend){.name = name, .error = error, .reason = reason};
 	probe_advise(&machine, &backend);
 	for (size_t i = 0; i < backend.change_count; i++)
 		cr_expect(backend.changes[i][0], "empty");
+}
+
+static void advise(const char *name, int error)
+{
+	advise_for(name, error, NULL);
 }
 
 /* Is exactly this many, and is this among them? */
@@ -131,12 +136,44 @@ Test(advice, old_kernel)
 /* All that can be seen from here is right, so it must be what cannot. */
 Test(advice, missing_option)
 {
-	advise("pagemap-scan", ENOTSUP);
+	advise_for("pagemap-scan", ENOTSUP,
+		   "the kernel has no asynchronous write-protection (UFFD_FEATURE_WP_ASYNC, Linux "
+		   "6.7)");
 	expect(1, "CONFIG_PTE_MARKER_UFFD_WP=y");
-	advise("uffd-sigbus", ENOTSUP);
+	advise_for("pagemap-scan", ENOTSUP, "the kernel has no PAGEMAP_SCAN (Linux 6.7)");
+	expect(1, "CONFIG_PTE_MARKER_UFFD_WP=y");
+	advise_for("uffd-sigbus", ENOTSUP,
+		   "the kernel's userfaultfd does not write-protect (Linux 5.14, x86-64 or arm64)");
 	expect(1, "CONFIG_USERFAULTFD=y, on x86-64 or arm64");
-	advise("soft-dirty", ENOTSUP);
+	advise_for("soft-dirty", ENOTSUP,
+		   "the kernel has no soft-dirty bit (CONFIG_MEM_SOFT_DIRTY)");
 	expect(1, "CONFIG_MEM_SOFT_DIRTY=y");
+}
+
+/* A newer kernel, which has it all already, is no advice. */
+Test(advice, misbehaving_kernel)
+{
+	static const char *const names[] = {"pagemap-scan", "uffd-thread", "uffd-sigbus",
+					    "mprotect", "soft-dirty"};
+	static const char *const reasons[] = {
+	    "pages written on trial were not reported as they should be",
+	    "the kernel refuses to register memory for asynchronous write-protection"};
+
+	machine.uid = 0;
+	machine.cap_sys_ptrace = true;
+	machine.uffd_error = machine.device_error = 0;
+	for (size_t i = 0; i < 5; i++) {
+		for (size_t k = 0; k < 2; k++) {
+			advise_for(names[i], ENOTSUP, reasons[k]);
+			expect(1, "nothing that is known");
+			expect(1, "please report");
+			cr_expect_null(strstr(backend.changes[0], "CONFIG_"));
+		}
+	}
+	/* On an older one it is. */
+	strcpy(machine.kernel.release, "6.1.0-25-amd64");
+	advise_for("pagemap-scan", ENOTSUP, reasons[0]);
+	expect(1, "Linux 6.8.10 or later");
 }
 
 Test(advice, not_dumpable)
