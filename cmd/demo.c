@@ -110,9 +110,13 @@ static void print_backend(const struct ww_info *info)
 			words[count++] = all[i].words;
 	}
 	screen_words("promises", words, count);
-	for (size_t i = 0; i < info->refusal_count && i < WW_MAX_REFUSALS; i++)
-		printf("%-10s%s: %s\n", "not used", info->refusals[i].backend,
-		       info->refusals[i].reason);
+	for (size_t i = 0; i < info->refusal_count && i < WW_MAX_REFUSALS; i++) {
+		char text[512];
+
+		snprintf(text, sizeof(text), "%s: %s", info->refusals[i].backend,
+			 info->refusals[i].reason);
+		screen_text("not used", text);
+	}
 }
 
 static void print_size(size_t size)
@@ -210,15 +214,19 @@ static void print_line(struct demo *d)
 {
 	const struct checker *c = &d->checker;
 	uint64_t median;
+	bool slow;
 
 	qsort(d->times, d->times_count, sizeof(d->times[0]), compare_times);
 	median = d->times[d->times_count / 2];
+	/* One more digit would make the line longer than 80 columns. */
+	slow = median >= 10000000;
 	screen_line(&d->screen, c->missed || c->extra,
-		    "%5.1f s %7llu pages written, %2llu frames, get %4llu us, missed %llu, "
+		    "%5.1f s %7llu pages written, %2llu frames, get %4llu %s, missed %llu, "
 		    "over-reported %llu",
 		    (double)(now_ns() - d->began_ns) / 1e9,
 		    (unsigned long long)(c->reported - d->line_reported),
-		    (unsigned long long)d->line_frames, (unsigned long long)(median / 1000),
+		    (unsigned long long)d->line_frames,
+		    (unsigned long long)(median / (slow ? 1000000 : 1000)), slow ? "ms" : "us",
 		    (unsigned long long)c->missed, (unsigned long long)c->extra);
 	d->line_reported = c->reported;
 	d->line_frames = 0;

@@ -118,7 +118,10 @@ void screen_line(struct screen *s, bool bad, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void screen_keep_picture(struct screen *s);
 void screen_picture(struct screen *s, const struct checker *c, uint32_t now_ms);
+/* "label  word, word, word" */
 void screen_words(const char *label, const char *const *words, size_t count);
+/* The same with a text, which is divided at its blanks. */
+void screen_text(const char *label, const char *text);
 
 /* demo_refusal.c: why there is no backend and what to change. */
 void demo_explain_refusal(void);

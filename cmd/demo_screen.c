@@ -13,6 +13,7 @@
 #define ROWS 4
 #define MAX_COLUMNS 64
 #define MARGIN 2
+#define INDENT 10
 #define LEVELS 5
 
 static unsigned terminal_width(void)
@@ -63,25 +64,40 @@ void screen_line(struct screen *s, bool bad, const char *format, ...)
 	fflush(stdout);
 }
 
-/* "label  word, word, word", wrapped below the first word before it reaches 80 columns. */
+/* Goes on in this line, or below the first word before it reaches 80 columns. */
+static void print_word(size_t *column, const char *word, size_t len, const char *after)
+{
+	if (*column > INDENT && *column + 1 + len + strlen(after) > 79) {
+		printf("\n%*s", INDENT, "");
+		*column = INDENT;
+	} else if (*column > INDENT) {
+		putchar(' ');
+		++*column;
+	}
+	printf("%.*s%s", (int)len, word, after);
+	*column += len + strlen(after);
+}
+
 void screen_words(const char *label, const char *const *words, size_t count)
 {
-	const size_t indent = 10;
-	size_t column = indent;
+	size_t column = INDENT;
 
-	printf("%-10s", label);
-	for (size_t i = 0; i < count; i++) {
-		size_t len = strlen(words[i]) + (i + 1 < count);
+	printf("%-*s", INDENT, label);
+	for (size_t i = 0; i < count; i++)
+		print_word(&column, words[i], strlen(words[i]), i + 1 < count ? "," : "");
+	putchar('\n');
+}
 
-		if (i > 0 && column + 1 + len > 79) {
-			printf("\n%*s", (int)indent, "");
-			column = indent;
-		} else if (i > 0) {
-			putchar(' ');
-			column++;
-		}
-		printf("%s%s", words[i], i + 1 < count ? "," : "");
-		column += len;
+void screen_text(const char *label, const char *text)
+{
+	size_t column = INDENT;
+
+	printf("%-*s", INDENT, label);
+	while (*text) {
+		size_t len = strcspn(text, " ");
+
+		print_word(&column, text, len, "");
+		text += len + strspn(text + len, " ");
 	}
 	putchar('\n');
 }
