@@ -66,8 +66,9 @@ static void print_target(const struct top_state *s, const struct target *t)
 	text_bytes(bytes, sums.rate * (double)s->targets->page_size);
 	text_share(share, sums.written, sums.pages);
 	text_bytes(size, (double)(sums.pages * s->targets->page_size));
-	printf("%s (%d) at %.2f s: %s pages/s, %s bytes/s, %s of %s, %zu of %zu mappings%s\n",
-	       t->name, (int)t->pid, seconds, rate, bytes, share, size, sums.written_mappings,
+	printf("%s (%d) at %.2f s: %s pages/s, %s bytes/s\n", t->name, (int)t->pid, seconds, rate,
+	       bytes);
+	printf("    %s of %s, %zu of %zu mappings%s\n", share, size, sums.written_mappings,
 	       sums.mappings, sums.incomplete ? ", incomplete" : "");
 	if (sums.written_mappings)
 		printf("%8s %6s %6s %6s %-*s %12s %s\n", "PAGES/S", "BYTE/S", "SHARE", "SIZE",

@@ -33,7 +33,10 @@ def test_plain():
         lines = done.stdout.splitlines()
         assert lines[0] == f'# writer ({p.pid}), every 300 ms', lines[0]
         assert 'exactly' in lines[1]
+        # What a mapping is called is not cut.
         assert max(map(len, lines)) <= 90
+        others = [line for line in lines if not re.match(' +[0-9.]+ ', line)]
+        assert max(map(len, others)) <= 80 and len(others) >= 4 * 3, lines
         blocks = done.stdout.split('\n\n')[:4]
         times = [0, *(float(t) for t in re.findall(r'\) at ([0-9.]+) s: ', done.stdout))]
         assert len(times) == 5
