@@ -11,7 +11,9 @@
 #include <string.h>
 
 #define WIDE 104 /* columns from which on there is one for addresses */
+#define MIN_STRIP 8
 #define MAX_STRIP 256
+#define NAME 14 /* columns that a mapping's name always has: those without one show an address */
 #define HEIGHTS 8
 
 static const char *const blocks[HEAT_LEVELS] = {"·", "░", "▒", "▓", "█"};
@@ -150,7 +152,8 @@ static struct columns layout(void)
 	struct columns c = {.address = COLS >= WIDE ? 14 : 0};
 	int left = COLS - 33 - c.address;
 
-	c.strip = left > 16 ? left * 11 / 20 : 0;
+	c.strip = left * 11 / 20 < left - NAME ? left * 11 / 20 : left - NAME;
+	c.strip = c.strip < MIN_STRIP ? 0 : c.strip;
 	c.strip = c.strip < MAX_STRIP ? c.strip : MAX_STRIP;
 	return c;
 }
@@ -193,6 +196,18 @@ static void draw_numbers(int line, double rate, uint64_t written, uint64_t pages
 	    size);
 }
 
+/* To the end of the line. A cut is marked: an address is another one without its last digits. */
+static void put_name(char *name)
+{
+	int room = COLS - 1 - getcurx(stdscr);
+
+	if (room > 0 && (int)strlen(name) > room) {
+		name[room - 1] = '~';
+		name[room] = '\0';
+	}
+	put("%s", name);
+}
+
 static void draw_row(int line, const struct target *t, const struct top_row *row,
 		     uint64_t page_size, const struct columns *c)
 {
@@ -211,7 +226,8 @@ static void draw_row(int line, const struct target *t, const struct top_row *row
 	attron(attributes);
 	if (c->address)
 		put(" %12" PRIx64 " ", row->mapping->start);
-	put(" %s", name);
+	put(" ");
+	put_name(name);
 	attroff(attributes);
 }
 

@@ -206,6 +206,21 @@ def test_screen_in_ascii_without_color():
         assert top.returncode == 0
 
 
+def test_screen_shows_no_other_address():
+    """Mappings without a name have one, which is another one without its last digits."""
+    need_screen()
+    with writing('jit') as p:
+        address = f'{p.private:x}'
+        for columns, shown in ((80, address), (60, address), (48, address),
+                               (44, address[:8] + '~')):
+            # It cannot be told to repeat a character.
+            with on_terminal('top', '-d', '0.2', p.pid, term='vt100', columns=columns) as (
+                    _, terminal):
+                read_until(terminal, rb'[^0-9a-f]' + shown.encode() + rb'([^0-9a-f~]|$)')
+                os.write(terminal, b'q')
+        is_left_alone(p.pid)
+
+
 def test_screen_ends_by_signals():
     need_screen()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -108,9 +108,9 @@ def read_until(terminal, pattern, timeout=20):
 
 
 @contextlib.contextmanager
-def on_terminal(*args, term='xterm', locale='C.UTF-8'):
+def on_terminal(*args, term='xterm', locale='C.UTF-8', columns=80):
     terminal, other = pty.openpty()
-    size_of(terminal, 24, 80)
+    size_of(terminal, 24, columns)
     before = termios.tcgetattr(other)
     env = {**os.environ, 'TERM': term, 'LC_ALL': locale, 'NO_COLOR': ''}
     with subprocess.Popen([command, *map(str, args)], stdin=other, stdout=other, stderr=other,
