@@ -8,10 +8,6 @@
 
 #include "uapi/userfaultfd.h"
 
-/* What is there and was written. A page that is empty needs no page table to be tracked. */
-#define REQUIRED ((uint64_t)(WW_PAGE_WATCHED | WW_PAGE_WRITTEN))
-#define ANY_OF ((uint64_t)(WW_PAGE_PRESENT | WW_PAGE_SWAPPED))
-
 static int api_error(int r)
 {
 	return r == -EINVAL ? -ENOTSUP : r;
@@ -53,7 +49,7 @@ static int register_mapping(const struct tracking *t, const struct mapping *m)
 	return r;
 }
 
-static int add(struct tracking *t, uint64_t start, uint64_t end, int error)
+static int add(struct tracking *t, const struct mapping *m, int error)
 {
 	if (t->count == t->room) {
 		size_t room = t->room ? 2 * t->room : 256;
@@ -64,67 +60,12 @@ static int add(struct tracking *t, uint64_t start, uint64_t end, int error)
 		t->list = list;
 		t->room = room;
 	}
-	t->list[t->count++] = (struct tracked){start, end, error};
-	return 0;
-}
-
-/* One mapping, or a part of it: q->next is where to go on. */
-static int list(struct ww_process *p, uint64_t start, uint64_t end, bool reset,
-		struct process_result *to, uint64_t *next)
-{
-	struct ww_process_query q = {
-		.start = start,
-		.end = end,
-		.required = REQUIRED,
-		.any_of = ANY_OF,
-		.returned = WW_PAGE_WATCHED,
-		.flags = reset ? WW_SCAN_RESET : 0,
+	t->list[t->count++] = (struct tracked){
+		.start = m->start,
+		.end = m->end,
+		.error = error,
+		.shared = m->kind == MAPPING_SHARED,
 	};
-	int r = process_scan_unchecked(p, &q, to);
-
-	*next = q.next;
-	return r;
-}
-
-static int forget_written(struct ww_process *p, const struct mapping *m)
-{
-	uint64_t pos = m->start;
-	int r = 0;
-
-	while (r == 0 && pos < m->end) {
-		struct ww_page_range ranges[64];
-		struct process_result to = process_into(p, ranges, 64);
-
-		r = list(p, pos, m->end, true, &to, &pos);
-	}
-	return r;
-}
-
-int process_track_get(struct ww_process *p, uint64_t *start, uint64_t end, bool reset,
-		      struct process_result *to)
-{
-	const struct tracking *t = p->tracking;
-
-	for (size_t i = 0; i < t->count; i++) {
-		const struct tracked *m = &t->list[i];
-		uint64_t from = m->start > *start ? m->start : *start, stop = m->end;
-		int r;
-
-		if (m->error)
-			continue;
-		/* One scan for what lies side by side, as a stack and its guard. */
-		for (; i + 1 < t->count && !m[1].error && m[1].start == stop; m++, i++)
-			stop = m[1].end;
-		stop = stop < end ? stop : end;
-		if (from >= stop)
-			continue;
-		if (to->count == to->room)
-			return 0;
-		r = list(p, from, stop, reset, to, start);
-		if (r < 0 || *start < stop)
-			return r;
-	}
-	*start = end;
 	return 0;
 }
 
@@ -182,11 +123,11 @@ static int take_mapping(struct ww_process *p, struct tracking *t, struct known *
 	if (r == -ENOMEM || r == -ESRCH)
 		return r;
 	if (r == 0 && !written)
-		r = forget_written(p, m);
+		r = process_track_forget(p, m);
 	if (r < 0 && !(m->prot & PROT_WRITE))
 		return 0;
 	/* Tried again by each refresh: another mapping may have taken its place. */
-	return add(t, m->start, m->end, r);
+	return add(t, m, r);
 }
 
 static void count(const struct tracking *t, struct ww_attachment *i)

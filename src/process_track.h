@@ -12,12 +12,14 @@
 
 /**
  * struct tracked - a mapping that is writable, or was or may become it
- * @error: 0: it is registered; else why not
+ * @error:  0: it is registered; else why not
+ * @shared: of a file or of shared memory, whose pages the kernel takes away and keeps their content
  */
 struct tracked {
 	uint64_t start;
 	uint64_t end;
 	int error;
+	bool shared;
 };
 
 /**
@@ -44,6 +46,8 @@ int process_track_refresh(struct ww_process *p, bool written);
 /* Lists what was written in [*start, end), as far as there is room; *start is where to go on. */
 int process_track_get(struct ww_process *p, uint64_t *start, uint64_t end, bool reset,
 		      struct process_result *to);
+/* Takes all that is there for not written. */
+int process_track_forget(struct ww_process *p, const struct mapping *m);
 void process_untrack(struct ww_process *p);
 
 #endif

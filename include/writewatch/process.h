@@ -376,6 +376,8 @@ struct ww_attachment {
  * or ww_process_refresh() looked at the mappings. What it watches already stays its own
  * (@skipped_busy).
  *
+ * Files and shared memory take page tables, 8 bytes for each page, also for what is empty in them.
+ *
  * When the call returns, every page counts as not written that was not written after the call
  * began. ww_process_get() tells what was written since, ww_process_refresh() finds mappings that
  * came later. Children that the process forks are not watched. When it calls execve(2), calls
@@ -435,7 +437,8 @@ WW_PUBLIC int ww_process_attachment(struct ww_process *p, struct ww_attachment *
  * ww_process_refresh() - find mappings that came, and forget those that went
  * @p: the process, attached
  *
- * What is there in a new mapping counts as written. Before that it is not reported by
+ * What is there in a new mapping counts as written, and all of it that is of a file or of shared
+ * memory, of which nobody knows what was there. Before that it is not reported by
  * ww_process_get(); nothing of it is lost by waiting. Costs a look at each mapping.
  *
  * Return: 0, or
@@ -455,8 +458,15 @@ WW_PUBLIC int ww_process_refresh(struct ww_process *p);
  * @count:  [in,out] in: room in @ranges, not 0; out: how many there are
  *
  * Written is, of what is watched, what was written since it was last reset and is still there:
- * pages that were dropped, by madvise(2) or munmap(2), are not reported. Pages that were only
- * read are reported, once, if that was what put them there. Otherwise as ww_process_scan() with
+ * private pages that were dropped, by madvise(2), are not reported, and nothing is that was
+ * unmapped. Pages that were only read are reported, once, if that was what put them there.
+ *
+ * Of files and shared memory the kernel can take pages away and keep what was written to them:
+ * there, what is empty counts as written unless it was reset while it was. So all of a mapping that
+ * came since is reported once. Kernels that do not report all that is empty (6.12.102 and before)
+ * do so of the other pages in the 2 MiB around the first one that is touched there.
+ *
+ * Otherwise as ww_process_scan() with
  * %WW_SCAN_RESET or without; memory that another userfaultfd watches is left alone.
  *
  * Return: 0, or
