@@ -30,23 +30,32 @@ static int unregister(const struct tracking *t, uint64_t start, uint64_t end)
 	return (int)sys_ioctl(t->uffd.fd, WWK_UFFDIO_UNREGISTER, &range);
 }
 
-/* Also says what it is when it is ours already. Hugetlb can clip, and lacks ZEROPAGE. */
-static int register_mapping(const struct tracking *t, const struct mapping *m)
+/* Hugetlb can clip, and lacks ZEROPAGE. */
+int process_track_register(const struct tracking *t, uint64_t start, uint64_t end)
 {
 	struct wwk_uffdio_register reg = {
-		.range = {.start = m->start, .len = m->end - m->start},
+		.range = {.start = start, .len = end - start},
 		.mode = WWK_UFFDIO_REGISTER_MODE_WP,
 	};
-	int r;
+	int r = (int)sys_ioctl(t->uffd.fd, WWK_UFFDIO_REGISTER, &reg);
 
-	if (m->kind == MAPPING_HUGETLB)
-		return -ENOTSUP;
-	r = (int)sys_ioctl(t->uffd.fd, WWK_UFFDIO_REGISTER, &reg);
 	if (r == 0 && !(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_NR))) {
-		unregister(t, m->start, m->end);
+		unregister(t, start, end);
 		return -ENOTSUP;
 	}
 	return r;
+}
+
+static int register_mapping(const struct tracking *t, const struct mapping *m)
+{
+	return m->kind == MAPPING_HUGETLB ? -ENOTSUP : process_track_register(t, m->start, m->end);
+}
+
+int process_track_unprotect(const struct tracking *t, uint64_t start, uint64_t end)
+{
+	struct wwk_uffdio_writeprotect wp = {.range = {.start = start, .len = end - start}};
+
+	return (int)sys_ioctl(t->uffd.fd, WWK_UFFDIO_WRITEPROTECT, &wp);
 }
 
 static int add(struct tracking *t, const struct mapping *m, int error)
@@ -208,8 +217,7 @@ int process_track_begin(struct ww_process *p, struct sys_file *uffd)
 /* Kernels before 6.17 let anyone unregister what is another's, but none registers that. */
 static int unregister_ours(const struct tracking *t, uint64_t start, uint64_t end)
 {
-	const struct mapping m = {.start = start, .end = end, .kind = MAPPING_PRIVATE_ANON};
-	int r = register_mapping(t, &m);
+	int r = process_track_register(t, start, end);
 
 	return r < 0 ? r : unregister(t, start, end);
 }

@@ -50,4 +50,9 @@ int process_track_get(struct ww_process *p, uint64_t *start, uint64_t end, bool 
 int process_track_forget(struct ww_process *p, const struct mapping *m);
 void process_untrack(struct ww_process *p);
 
+/* Registers what is not yet: -EBUSY if part of it is another's, -ENOTSUP if it has hugetlb. */
+int process_track_register(const struct tracking *t, uint64_t start, uint64_t end);
+/* All of it counts as written again. -ENOENT: part of it nobody watches. */
+int process_track_unprotect(const struct tracking *t, uint64_t start, uint64_t end);
+
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Which pages were written, of what is registered. */
+/* Which pages were written, of memory that may have become another's since it was registered. */
 #include <errno.h>
 #include <string.h>
 
 #include "process_track.h"
+#include "uapi/userfaultfd.h"
 
 /* Of one kind; mappings that lie side by side. */
 struct run {
@@ -45,10 +46,48 @@ static int ask(struct ww_process *p, const struct run *run, bool reset, struct p
 	return r;
 }
 
-/* A reset passes over by itself what nobody watches. */
+/* Whether anything may have been written; *start moves on to where. */
+static int find_written(struct ww_process *p, struct run *run, bool *found)
+{
+	struct ww_page_range first;
+	struct process_result one = process_into(p, &first, 1);
+	uint64_t next;
+	int r;
+
+	one.pages_left = 1;
+	r = ask(p, run, false, &one, &next);
+	*found = one.count == 1;
+	if (*found)
+		run->start = first.start;
+	return r;
+}
+
+/* Registers nothing, so that what a refresh does for new mappings is left to that. */
+static bool is_ours(const struct ww_process *p, uint64_t start, uint64_t end)
+{
+	return process_check_watched(p, start, end) == 0 &&
+	       process_track_register(p->tracking, start, end) == 0;
+}
+
+/* A reset would take from another userfaultfd what it has not told yet. */
 static bool may_ask(const struct ww_process *p, const struct run *run, bool reset)
 {
-	return reset || !run->shared || process_check_watched(p, run->start, run->end) == 0;
+	if (reset)
+		return is_ours(p, run->start, run->end);
+	return !run->shared || process_check_watched(p, run->start, run->end) == 0;
+}
+
+/* Of whoever it is now: it was written. The kernel stops at what nobody watches. */
+static void undo(struct ww_process *p, const struct ww_page_range *range)
+{
+	struct maps_walk walk;
+	struct mapping m;
+
+	if (process_track_unprotect(p->tracking, range->start, range->end) == 0)
+		return;
+	maps_walk(&walk, (uintptr_t)range->start, (uintptr_t)range->end);
+	while (maps_next(&p->maps, &walk, &m) == 0)
+		process_track_unprotect(p->tracking, m.start, m.end);
 }
 
 static void append(struct process_result *to, const struct process_result *part)
@@ -72,11 +111,17 @@ static int list(struct ww_process *p, const struct run *run, bool reset, struct 
 	struct process_result part = process_into(p, to->ranges + to->count, to->room - to->count);
 	int r = ask(p, run, reset, &part, next);
 
+	/* What is not ours any more may not have been when it was reset: a later call tells. */
+	if (reset && part.count && !is_ours(p, run->start, *next)) {
+		for (size_t i = 0; i < part.count; i++)
+			undo(p, &part.ranges[i]);
+		return r;
+	}
 	append(to, &part);
 	return r;
 }
 
-/* Passes over what nobody watches. */
+/* Passes over what another userfaultfd watches, or nobody. */
 static int list_by_mapping(struct ww_process *p, const struct run *run, bool reset,
 			   struct process_result *to, uint64_t *next)
 {
@@ -99,12 +144,20 @@ static int list_by_mapping(struct ww_process *p, const struct run *run, bool res
 	return r == -ENOENT ? 0 : r == -ENOMEM || r == -ESRCH ? r : -EIO;
 }
 
-static int look(struct ww_process *p, const struct run *run, bool reset, struct process_result *to,
+static int look(struct ww_process *p, struct run run, bool reset, struct process_result *to,
 		uint64_t *next)
 {
-	*next = run->start;
-	return may_ask(p, run, reset) ? list(p, run, reset, to, next)
-				      : list_by_mapping(p, run, reset, to, next);
+	bool found = true;
+	int r = 0;
+
+	/* Where nothing was written, nothing has to be asked of the userfaultfd. */
+	if (reset)
+		r = find_written(p, &run, &found);
+	*next = r == 0 && !found ? run.end : run.start;
+	if (r < 0 || !found)
+		return r;
+	return may_ask(p, &run, reset) ? list(p, &run, reset, to, next)
+				       : list_by_mapping(p, &run, reset, to, next);
 }
 
 int process_track_forget(struct ww_process *p, const struct mapping *m)
@@ -117,7 +170,7 @@ int process_track_forget(struct ww_process *p, const struct mapping *m)
 		struct ww_page_range ranges[64];
 		struct process_result to = process_into(p, ranges, 64);
 
-		r = look(p, &run, true, &to, &pos);
+		r = look(p, run, true, &to, &pos);
 	}
 	return r;
 }
@@ -154,7 +207,7 @@ int process_track_get(struct ww_process *p, uint64_t *start, uint64_t end, bool 
 			run.end = end;
 		/* Less than there is room for is given only if there is no more. */
 		while (r == 0 && run.start < run.end && to->count < to->room) {
-			r = look(p, &run, reset, to, start);
+			r = look(p, run, reset, to, start);
 			run.start = *start;
 		}
 		if (r < 0 || run.start < run.end)

@@ -466,8 +466,8 @@ WW_PUBLIC int ww_process_refresh(struct ww_process *p);
  * came since is reported once. Kernels that do not report all that is empty (6.12.102 and before)
  * do so of the other pages in the 2 MiB around the first one that is touched there.
  *
- * Otherwise as ww_process_scan() with
- * %WW_SCAN_RESET or without; memory that another userfaultfd watches is left alone.
+ * Otherwise as ww_process_scan() with %WW_SCAN_RESET or without; memory that another userfaultfd
+ * watches is left alone, also if it has come since the last look at the mappings.
  *
  * Return: 0, or
  *   -EINVAL   a null pointer, *@count is 0, unknown flags, a range as for ww_process_scan(), or not

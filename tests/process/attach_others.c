@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../pitfalls/seam.h"
 #include "attached.h"
 #include "child.h"
 #include "leaks.h"
@@ -19,7 +21,7 @@ static char *memory;
 static size_t bytes;
 static int ends[2];
 
-enum order { MAP_ANEW = 'm', WRITE = 'w', WATCH = 'W' };
+enum order { MAP_ANEW = 'm', WRITE = 'w', WRITE_BEFORE = 'b', WATCH = 'W' };
 
 static void watch(void)
 {
@@ -46,6 +48,8 @@ static void obey(void *arg)
 			watch();
 		if (order == WRITE)
 			memory[WRITTEN * page_bytes()]++;
+		if (order == WRITE_BEFORE)
+			memory[-(ptrdiff_t)page_bytes()]++;
 		if (write(ends[1], "", 1) != 1)
 			_exit(1);
 	}
@@ -60,6 +64,7 @@ static void tell(char order)
 
 static void begin(void)
 {
+	memset(&seam, 0, sizeof(seam));
 	attach_begin();
 	leaks_begin();
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
@@ -113,26 +118,87 @@ Test(others, are_not_ended_by_who_was_there_before)
 	child_end(pid);
 }
 
-Test(others, the_process_itself_keeps_what_it_watches)
+/* Looks as the process itself would: nobody has told it of its write yet. */
+static void expect_untold(struct ww_process *p)
 {
 	struct ww_page_range range = {0};
-	struct ww_process_query q = {.size = sizeof(q)};
-	pid_t pid = child_start_then(NULL, obey, NULL);
-	struct ww_process *p = attach_to(pid);
+	struct ww_process_query q = {
+		.size = sizeof(q),
+		.start = (uintptr_t)memory,
+		.end = (uintptr_t)memory + bytes,
+		.required = WW_PAGE_WATCHED | WW_PAGE_WRITTEN,
+		.any_of = WW_PAGE_PRESENT,
+	};
 	size_t count = 1;
 
-	tell(MAP_ANEW);
-	tell(WATCH);
-	cr_assert_eq(ww_process_refresh(p), 0);
-	tell(WRITE);
-	cr_assert_eq(take_written(p, memory, bytes), 0);
-	q.start = (uintptr_t)memory;
-	q.end = q.start + bytes;
-	q.required = WW_PAGE_WATCHED | WW_PAGE_WRITTEN;
-	q.any_of = WW_PAGE_PRESENT;
 	cr_assert_eq(ww_process_scan(p, &q, &range, &count), 0);
 	cr_assert_eq(count, 1, "it is still to be found by itself");
 	cr_assert_eq(range.start, q.start + WRITTEN * page_bytes());
+	cr_assert_eq(range.end, range.start + page_bytes());
+}
+
+Test(others, the_process_itself_keeps_what_it_watches)
+{
+	pid_t pid = child_start_then(NULL, obey, NULL);
+	struct ww_process *p = attach_to(pid);
+
+	tell(MAP_ANEW);
+	tell(WATCH);
+	tell(WRITE);
+	cr_assert_eq(take_written(p, memory, bytes), 0, "nobody has looked at the mappings since");
+	expect_untold(p);
+	cr_assert_eq(ww_process_refresh(p), 0);
+	cr_assert_eq(take_written(p, memory, bytes), 0);
+	expect_untold(p);
 	ww_process_close(p);
 	child_end(pid);
+}
+
+/* Between the last look at whose it is and the reset. */
+static void begin_to_watch(uint64_t start, uint64_t end)
+{
+	if (start > (uintptr_t)memory + WRITTEN * page_bytes() || end <= (uintptr_t)memory)
+		return;
+	seam.registered = NULL;
+	tell(MAP_ANEW);
+	tell(WATCH);
+	tell(WRITE);
+}
+
+Test(others, not_even_at_the_last_moment)
+{
+	pid_t pid = child_start_then(NULL, obey, NULL);
+	struct ww_process *p = attach_to(pid);
+
+	tell(WRITE);
+	seam.registered = begin_to_watch;
+	cr_assert_eq(take_written(p, memory, bytes), 0);
+	cr_assert_null(seam.registered);
+	expect_untold(p);
+	ww_process_close(p);
+	child_end(pid);
+}
+
+/* What lies beside it is told at once. */
+Test(others, do_not_hide_what_is_ours)
+{
+	const size_t whole = bytes;
+	char *beside = memory;
+	pid_t pid;
+	struct ww_process *p;
+
+	memory += whole / 2;
+	bytes = whole / 2;
+	pid = child_start_then(NULL, obey, NULL);
+	p = attach_to(pid);
+	tell(MAP_ANEW);
+	tell(WATCH);
+	tell(WRITE);
+	tell(WRITE_BEFORE);
+	cr_assert_eq(take_written(p, beside, whole), 1);
+	expect_untold(p);
+	ww_process_close(p);
+	child_end(pid);
+	memory = beside;
+	bytes = whole;
 }
