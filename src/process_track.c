@@ -58,6 +58,14 @@ int process_track_unprotect(const struct tracking *t, uint64_t start, uint64_t e
 	return (int)sys_ioctl(t->uffd.fd, WWK_UFFDIO_WRITEPROTECT, &wp);
 }
 
+/* Kernels before 6.17 let anyone unregister what is another's, but none registers that. */
+static int unregister_ours(const struct tracking *t, uint64_t start, uint64_t end)
+{
+	int r = process_track_register(t, start, end);
+
+	return r < 0 ? r : unregister(t, start, end);
+}
+
 static int add(struct tracking *t, const struct mapping *m, int error)
 {
 	if (t->count == t->room) {
@@ -119,16 +127,60 @@ static int wants(struct ww_process *p, const struct known *known, const struct t
 	return r == 0 ? 1 : r == -EPERM ? 0 : r;
 }
 
+static int unprotect_all(const struct tracking *t, const struct ww_page_range *ranges, size_t count)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = process_track_unprotect(t, ranges[i].start, ranges[i].end);
+	return r;
+}
+
+/*
+ * Nothing is protected yet in what has just been registered, but that kernels before 6.12.11 leave
+ * pages so that mremap(2) moved away from a userfaultfd: they would never look written again.
+ */
+static int unprotect_stale(struct ww_process *p, const struct mapping *m)
+{
+	struct ww_process_query q = {
+		.end = m->end,
+		.next = m->start,
+		.required = WW_PAGE_WATCHED,
+		.any_of = WW_PAGE_PRESENT | WW_PAGE_SWAPPED,
+		.excluded = WW_PAGE_WRITTEN,
+		.returned = WW_PAGE_WATCHED,
+	};
+	int r = 0;
+
+	while (r == 0 && q.next < q.end) {
+		struct ww_page_range ranges[64];
+		struct process_result stale = process_into(p, ranges, 64);
+
+		q.start = q.next;
+		r = process_scan_unchecked(p, &q, &stale);
+		if (r == 0)
+			r = unprotect_all(p->tracking, ranges, stale.count);
+	}
+	/* The next refresh must not take it for what was watched. */
+	if (r < 0)
+		unregister_ours(p->tracking, m->start, m->end);
+	return r;
+}
+
 static int take_mapping(struct ww_process *p, struct tracking *t, struct known *known,
 			const struct mapping *m, bool written)
 {
 	const struct tracked *old = find_known(known, m);
 	int r = wants(p, known, old, m);
+	bool is_new;
 
 	if (r <= 0)
 		return r;
+	is_new = written && process_check_watched(p, m->start, m->end) != 0;
 	/* Also what looks registered: another userfaultfd's memory may have taken its place. */
 	r = register_mapping(t, m);
+	if (r == 0 && is_new)
+		r = unprotect_stale(p, m);
 	if (r == -ENOMEM || r == -ESRCH)
 		return r;
 	if (r == 0 && !written)
@@ -212,14 +264,6 @@ int process_track_begin(struct ww_process *p, struct sys_file *uffd)
 	if (r < 0)
 		process_untrack(p);
 	return r;
-}
-
-/* Kernels before 6.17 let anyone unregister what is another's, but none registers that. */
-static int unregister_ours(const struct tracking *t, uint64_t start, uint64_t end)
-{
-	int r = process_track_register(t, start, end);
-
-	return r < 0 ? r : unregister(t, start, end);
 }
 
 static void let_go(struct ww_process *p, const struct tracked *tracked)
