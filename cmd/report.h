@@ -40,6 +40,7 @@ struct report {
 	struct recording_untracked untracked; /* the most mappings there were of that */
 
 	bool collected; /* what follows, up to the intervals, is known */
+	uint64_t records;
 	/* In order of name, permissions and address; hottest[] has those that were written. */
 	struct report_area *areas;
 	size_t area_count;

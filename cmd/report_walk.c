@@ -13,7 +13,7 @@ struct walk {
 	bool collecting; /* for the first time, when no areas are known */
 	struct report_place *places;
 	size_t place_count;
-	uint64_t intervals;
+	uint64_t records;
 	struct recording_interval open; /* of which more was to come */
 };
 
@@ -77,7 +77,6 @@ static int walk_interval(struct walk *w, const struct recording_interval *part)
 		error = walk_pieces(w, part);
 	if (error || part->flags & RECORDING_MORE)
 		return error;
-	w->intervals++;
 	return w->visitor->interval ? w->visitor->interval(w->data, part) : 0;
 }
 
@@ -91,18 +90,26 @@ static int end_open_interval(struct walk *w)
 	return walk_interval(w, &w->open);
 }
 
+/* Of a file that is still being written, what was not there the first time is left out. */
+static int next_record(struct walk *w, struct recording_record *record)
+{
+	int got = 0;
+
+	if (w->collecting || w->records < w->report->records)
+		got = recording_read(w->report->reader, record);
+	w->records += got == 1;
+	return got;
+}
+
 static int walk_records(struct walk *w)
 {
 	struct recording_record record;
 	int error;
 
-	/* A file that is still being written may be longer than it was the first time. */
-	while ((error = recording_read(w->report->reader, &record)) == 1) {
+	while ((error = next_record(w, &record)) == 1) {
 		if (record.type == RECORDING_MAPPINGS) {
 			error = walk_table(w, &record.table);
 		} else if (record.type == RECORDING_INTERVAL) {
-			if (!w->collecting && w->intervals == w->report->intervals)
-				break;
 			error = walk_interval(w, &record.interval);
 		} else if (record.type == RECORDING_UNTRACKED) {
 			if (record.untracked.mappings > w->report->untracked.mappings)
@@ -114,8 +121,10 @@ static int walk_records(struct walk *w)
 		if (error < 0)
 			return error;
 	}
-	if (w->collecting)
+	if (w->collecting) {
+		w->report->records = w->records;
 		w->report->problem = *recording_problem(w->report->reader);
+	}
 	if (error < 0 && error != -EBADMSG)
 		return error;
 	return end_open_interval(w);
