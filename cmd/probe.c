@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,11 +44,23 @@ static int print_json(const struct probe_report *r)
 	return error < 0 ? STATUS_FAILED : STATUS_OK;
 }
 
+/* Some backends have a handler for them, and who started this may have blocked them. */
+static void let_faults_come(void)
+{
+	sigset_t faults;
+
+	sigemptyset(&faults);
+	sigaddset(&faults, SIGBUS);
+	sigaddset(&faults, SIGSEGV);
+	sigprocmask(SIG_UNBLOCK, &faults, NULL);
+}
+
 static int probe(bool json)
 {
 	static struct probe_report report;
 	int status = STATUS_OK;
 
+	let_faults_come();
 	probe_collect(&report);
 	if (json)
 		status = print_json(&report);

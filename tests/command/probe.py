@@ -9,6 +9,7 @@ import os
 import platform
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -221,6 +222,17 @@ def test_no_proc():
     assert 'mounted /proc' in changes(report, 'pagemap-scan')
     assert report['machine']['max_map_count'] is None
     assert report['user']['seccomp_filter'] is None
+
+
+def block_faults():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGSEGV, signal.SIGBUS})
+
+
+def test_blocked_signals():
+    """By who starts it: the handlers of some backends are for these."""
+    assert run(preexec_fn=block_faults).returncode in (0, 3)
+    usable = [b['usable'] for b in run_json()['backends']]
+    assert [b['usable'] for b in run_json(preexec_fn=block_faults)['backends']] == usable
 
 
 def test_unprivileged():
