@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <writewatch/process.h>
 
@@ -34,6 +35,12 @@ void tracker_explain_error(int error, pid_t pid, char *why)
 	case -EACCES:
 	case -EPERM:
 		tracker_explain(why, "not permitted: %s", ww_process_hint(pid));
+		break;
+	case -ENOTSUP:
+		tracker_explain(why, "%s",
+				access("/proc/self", F_OK) < 0
+					? "/proc is not mounted here: mount -t proc proc /proc"
+					: strerror(-error));
 		break;
 	case -EBUSY:
 		tracker_explain(why, "another process traces it, such as a debugger");

@@ -2,6 +2,7 @@
 """watch.py COMMAND WRITER PRINTER curses|plain: runs 'COMMAND top', and both when refused; TAP."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -159,6 +160,18 @@ def test_refusal_of_permission():
     refused('not permitted: ', 'top', 1, **user)
     with writing('rate') as p:
         refused('not permitted: ', 'top', p.pid, **user)
+
+
+def test_no_proc():
+    alone = ['unshare', '-m', 'sh', '-c', 'umount -l /proc && exec "$@"', 'sh']
+    if os.geteuid() != 0 or not shutil.which('unshare') or subprocess.run(
+            [*alone, 'true'], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise Skip('only root can unmount /proc, with unshare(1), and not everywhere')
+    with directory() as path:
+        for args in (['top'], ['record', '-o', f'{path}/x']):
+            done = subprocess.run([*alone, command, *args, str(os.getpid())], check=False,
+                                  capture_output=True, text=True, timeout=50)
+            assert done.returncode == 3 and '/proc is not mounted' in done.stderr, done
 
 
 def test_usage():
