@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Watches a megabyte, writes to two of its pages and asks which. */
+/* With -std=c99 or c11, where the C library is strict. */
+#define _DEFAULT_SOURCE
 #include <stdio.h>
 #include <sys/mman.h>
 

@@ -4,6 +4,8 @@
  * wrote is put aside, so that the last frames can be undone: what a network game does when
  * the input of another player arrives late.
  */
+/* With -std=c99 or c11, where the C library is strict. */
+#define _DEFAULT_SOURCE
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -61,9 +63,9 @@ static void play(unsigned number)
 {
 	uint32_t random = number * 2654435761u + 1;
 
-	for (int object = 0; object < 300; object++) {
+	for (unsigned object = 0; object < 300; object++) {
 		random = random * 1664525 + 1013904223;
-		for (int i = 0; i < 64; i++)
+		for (unsigned i = 0; i < 64; i++)
 			state[(random % (STATE_SIZE - 64)) + i] += (unsigned char)(object + i);
 	}
 }

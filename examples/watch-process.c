@@ -3,6 +3,8 @@
  * Tells every half second which memory a process writes: the one whose number is given, or a child
  * that goes on changing three pages, of which nothing may be missed.
  */
+/* With -std=c99 or c11, where the C library is strict. */
+#define _DEFAULT_SOURCE
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -119,8 +121,8 @@ int main(int argc, char **argv)
 	int status, r = pid > 0 ? ww_process_open(&p, pid, 0) : -ESRCH;
 
 	if (r < 0) {
-		fprintf(stderr, "cannot open %d: %s; %s\n", (int)pid, strerror(-r),
-			ww_process_hint(pid));
+		fprintf(stderr, "cannot open %d: %s%s%s\n", (int)pid, strerror(-r),
+			r == -EACCES ? "; " : "", r == -EACCES ? ww_process_hint(pid) : "");
 		status = 1;
 	} else {
 		status = watch(p, argc > 1 ? -1 : TURNS);
