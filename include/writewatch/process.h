@@ -368,13 +368,19 @@ struct ww_attachment {
  *
  * What is not seen is what is written to a mapping of a file, or of shared memory, that is made
  * writable, written to and made read-only again all between two looks at the mappings, and was
- * never writable at one.
+ * never writable at one; or that was writable at the last look, was written to, and was made
+ * read-only and moved by mremap(2) before the next.
+ *
+ * What is watched does not become one mapping with what the process maps beside it, as it would
+ * have, before ww_process_refresh() looks, and never does with private memory that was written to
+ * by then. mremap(2) of both as one fails with EFAULT while they are two, and each counts towards the
+ * mappings that a process may have (vm.max_map_count).
  *
  * Memory can be registered with one userfaultfd at a time: while it is watched from outside, the
  * process cannot begin to watch it by itself. Its own ww_watch(), where the backend takes a
  * userfaultfd, or UFFDIO_REGISTER, fails with -EBUSY for all memory that was there when this call
- * or ww_process_refresh() looked at the mappings. What it watches already stays its own
- * (@skipped_busy).
+ * or ww_process_refresh() looked at the mappings; ww_process_get() takes nothing new. What it
+ * watches already stays its own (@skipped_busy).
  *
  * Files and shared memory take page tables, 8 bytes for each page, also for what is empty in them.
  *
