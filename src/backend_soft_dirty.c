@@ -133,8 +133,12 @@ static int sd_attach(struct ww *w, const struct mapping *m)
 {
 	uintptr_t start = m->start, end = m->end;
 	sigset_t old;
-	int r = page_states_reserve(w, start, end);
+	int r;
 
+	/* The bit goes with an entry of the page table, which the kernel may drop at any time there. */
+	if (m->kind == MAPPING_SHARED)
+		return -ENOTSUP;
+	r = page_states_reserve(w, start, end);
 	if (r < 0)
 		return r;
 	clients_lock(&old);
@@ -177,10 +181,8 @@ static int sd_arm(struct ww *w, struct range *r, enum mapping_kind kind)
 {
 	int n;
 
+	(void)kind;
 	r->mode = 0;
-	/* The bit goes with an entry of the page table, which the kernel may drop at any time there. */
-	if (kind == MAPPING_SHARED)
-		return -ENOTSUP;
 	/* First, or what the advice joins it to is as dirty as a new mapping is. */
 	n = learn(w, r->start, r->end, true);
 	if (n == 0)

@@ -318,6 +318,26 @@ Test(remap, discards_of_private_file_mappings_are_refused)
 	close(fd);
 }
 
+/* A backend that cannot watch such memory does not begin to when it is told to repair. */
+Test(remap, shared_memory_mapped_over_private_memory_is_watched_or_refused)
+{
+	int fd = memfd_of(8 * PAGE);
+	size_t count;
+
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+	map_fd(memory + 40 * PAGE, 8 * PAGE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (except(NO_SHARED)) {
+		cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), -ENOTSUP);
+		return;
+	}
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+	cr_assert_eq(ww_reset(w, memory, PAGES * PAGE), 0);
+	memory[41 * PAGE]++;
+	cr_assert_eq(get(WW_RESET, &count), 0);
+	cr_assert(count == 1 && reported(count, 41));
+}
+
 Test(remap, two_contexts_do_not_share_memory_and_leave_each_other_alone)
 {
 	struct ww *other;
