@@ -85,6 +85,13 @@ static int watch_again(struct ww *w, struct range *range, const struct mapping *
 	return r;
 }
 
+/* The list as text does not show huge pages of hugetlbfs, but that they are a file's. */
+static bool is_hugetlb(const struct ww *w, const struct mapping *m)
+{
+	return m->kind == MAPPING_HUGETLB ||
+	       (w->maps.text_only && m->kind != MAPPING_PRIVATE_ANON && sys_is_hugetlb(m->start));
+}
+
 /* Handles the front of m that is watched alike, and sets m->end to where that ends. */
 static int watch_piece(struct ww *w, struct mapping *m, unsigned flags)
 {
@@ -93,7 +100,7 @@ static int watch_piece(struct ww *w, struct mapping *m, unsigned flags)
 	if (range && range->start <= m->start)
 		flags |= range->flags & WW_DISCARDS;
 	/* What is dropped of a private file mapping stays protected: no backend would see it. */
-	if (m->kind == MAPPING_HUGETLB || (m->kind == MAPPING_PRIVATE_FILE && flags & WW_DISCARDS))
+	if (is_hugetlb(w, m) || (m->kind == MAPPING_PRIVATE_FILE && flags & WW_DISCARDS))
 		return -ENOTSUP;
 	if (range && range->start <= m->start) {
 		if (range->end < m->end)

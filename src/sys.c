@@ -223,6 +223,26 @@ bool sys_can_read(uintptr_t addr)
 	return errno != EFAULT;
 }
 
+static bool resize_is_invalid(uintptr_t page, size_t old_size, size_t new_size)
+{
+	return syscall(SYS_mremap, page, old_size, new_size, 0, 0) == -1 && errno == EINVAL;
+}
+
+/*
+ * Neither call changes anything, whatever is there. A page is made as large as it is, which of a
+ * huge page has to be all: and one that begins at an even page goes on at the next. Linux before
+ * 5.16 allows that, but refuses to make huge pages larger before it looks whether as much is mapped
+ * at all; later kernels may refuse such sizes of any memory.
+ */
+bool sys_is_hugetlb(uintptr_t page)
+{
+	const size_t size = sys_page_size(), much = SIZE_MAX / 4 * 3, more = SIZE_MAX / 8 * 7;
+	const uintptr_t own = (uintptr_t)__builtin_frame_address(0) & -size;
+
+	return resize_is_invalid(page | size, size, size) ||
+	       (resize_is_invalid(page, much, more) && !resize_is_invalid(own, much, more));
+}
+
 int sys_thread_start(pthread_t *thread, void *stack, size_t size, void *(*run)(void *),
 		     void *arg)
 {

@@ -274,25 +274,53 @@ Test(kernels, without_markers_pages_that_may_not_be_read_are_reset_too)
 	unmap(p, PAGES * PAGE);
 }
 
+static const char *const every_backend[] = {"pagemap-scan", "uffd-thread", "uffd-sigbus",
+					    "mprotect", "soft-dirty"};
+
+static void expect_huge_refused(struct ww *w, char *huge)
+{
+	struct ww_info info = {.size = sizeof(info)};
+
+	cr_assert_eq(ww_info(w, &info), 0);
+	cr_expect_eq(ww_watch(w, huge, HUGE_BYTES, 0), -ENOTSUP, "%s", info.backend);
+	cr_expect_eq(ww_watch(w, huge, PAGE, WW_DISCARDS), -ENOTSUP, "%s", info.backend);
+	cr_expect_eq(ww_watch(w, huge + PAGE, PAGE, 0), -ENOTSUP, "%s", info.backend);
+	cr_expect_eq(ww_watch(w, huge + HUGE_BYTES - 2 * PAGE, 2 * PAGE, 0), -ENOTSUP, "%s",
+		     info.backend);
+	cr_assert_eq(ww_info(w, &info), 0);
+	cr_assert_eq(info.watched, 0);
+}
+
+/* What is a file's as well, whichever page of it, right up to the huge pages. */
+static void expect_file_watched(struct ww *w, char *file, size_t size)
+{
+	for (size_t at = 0; at < size; at += PAGE)
+		cr_expect_eq(ww_watch(w, file + at, PAGE, 0), 0, "%zu", at);
+	cr_expect_eq(ww_watch(w, file, size + PAGE, 0), -ENOTSUP);
+}
+
 Test(kernels, huge_pages_of_hugetlbfs_are_refused)
 {
-	char *p = mmap(NULL, HUGE_BYTES, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0);
-	struct ww_info info = {.size = sizeof(info)};
+	struct ww_options options = {.size = sizeof(options)};
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE;
+	int fd = memfd_of(3 * PAGE);
+	char *p = map_reserve(2 * HUGE_BYTES, HUGE_BYTES), *huge = p + HUGE_BYTES;
 	struct ww *w;
 
-	if (p == MAP_FAILED)
+	if (mmap(huge, HUGE_BYTES, PROT_READ | PROT_WRITE, flags | MAP_FIXED, -1, 0) == MAP_FAILED)
 		cr_skip_test("no hugetlbfs here");
-	for (int text = 0; text <= 1; text++) {
-		seam.fail_procmap_query = text ? ENOTTY : 0;
-		cr_assert_eq(ww_new(&w, NULL), 0);
-		cr_assert_eq(ww_watch(w, p, HUGE_BYTES, 0), -ENOTSUP, "text %d", text);
-		cr_assert_eq(ww_watch(w, p, PAGE, WW_DISCARDS), -ENOTSUP, "text %d", text);
-		cr_assert_eq(ww_info(w, &info), 0);
-		cr_assert_eq(info.watched, 0);
+	map_fd(huge - 3 * PAGE, 3 * PAGE, MAP_PRIVATE, fd, 0);
+	close(fd);
+	for (size_t i = 0; i < 2 * sizeof(every_backend) / sizeof(*every_backend); i++) {
+		options.backend = every_backend[i / 2];
+		seam.fail_procmap_query = i % 2 ? ENOTTY : 0;
+		if (ww_new(&w, &options) == -ENOTSUP)
+			continue;
+		expect_huge_refused(w, huge);
+		expect_file_watched(w, huge - 3 * PAGE, 3 * PAGE);
 		ww_free(w);
 	}
-	munmap(p, HUGE_BYTES);
+	munmap(p, 2 * HUGE_BYTES);
 }
 
 /* In a process of its own: user 65534, and still able to open its /proc files. */
