@@ -71,6 +71,7 @@ static void *serve(void *arg)
 	struct ww *w = arg;
 	int failures = 0, r;
 
+	sys_thread_begin();
 	__atomic_store_n(&w->thread_at, (uintptr_t)&failures, __ATOMIC_RELEASE);
 	do
 		r = serve_some(w, &failures);

@@ -250,8 +250,10 @@ int sys_thread_start(pthread_t *thread, void *stack, size_t size, void *(*run)(v
 	sigset_t all, old;
 	int error;
 
-	/* But not those by which setuid(2) reaches every thread, and waits for it. */
 	sigfillset(&all);
+	/* The C library allocates, and a context may watch the heap by these. */
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_attr_init(&attr);
 	error = pthread_attr_setstack(&attr, stack, size);
@@ -262,6 +264,15 @@ int sys_thread_start(pthread_t *thread, void *stack, size_t size, void *(*run)(v
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return -error;
+}
+
+/* But not those by which setuid(2) reaches every thread, and waits for it. */
+void sys_thread_begin(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
 }
 
 void sys_thread_join(pthread_t thread)

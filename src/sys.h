@@ -61,9 +61,10 @@ int sys_sigaction(int number, const struct sigaction *action, struct sigaction *
 void sys_block_signals(sigset_t *old);
 void sys_restore_signals(const sigset_t *old);
 /* A thread that never runs a signal handler, on this stack if that is large enough for what the
- * program wants each thread to have. */
+ * program wants each thread to have; run() begins by sys_thread_begin(). */
 int sys_thread_start(pthread_t *thread, void *stack, size_t size, void *(*run)(void *),
 		     void *arg);
+void sys_thread_begin(void);
 void sys_thread_join(pthread_t thread);
 
 /* Sleeps while *word is value; either may return without cause. */

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -242,4 +247,80 @@ Test(corners, a_handler_that_was_left_by_a_jump_is_called_again)
 	unwatch_memory();
 	stack.ss_flags = SS_DISABLE;
 	cr_assert_eq(sigaltstack(&stack, NULL), 0);
+}
+
+static bool allocates;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			  void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			  void *arg);
+
+/* As the C library does, which may take what a thread needs from the heap. */
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
+			  void *arg)
+{
+	if (allocates)
+		page_write(memory, 1);
+	return __real_pthread_create(thread, attr, run, arg);
+}
+
+static bool blocks_faults(const char *task)
+{
+	const uint64_t both = UINT64_C(1) << (SIGSEGV - 1) | UINT64_C(1) << (SIGBUS - 1);
+	char path[300], line[256];
+	uint64_t blocked = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%s/status", task);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "SigBlk: %" SCNx64, &blocked);
+	if (file)
+		fclose(file);
+	return (blocked & both) == both;
+}
+
+static int threads_that_block(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *entry;
+	int n = 0;
+
+	while (tasks && (entry = readdir(tasks)))
+		n += entry->d_name[0] != '.' && blocks_faults(entry->d_name);
+	if (tasks)
+		closedir(tasks);
+	return n;
+}
+
+#define NO_THREAD 77
+
+static void begin_a_thread(void)
+{
+	struct ww_options options = {.size = sizeof(options), .backend = "uffd-thread"};
+	struct ww *other;
+	int before;
+
+	watch_memory(0);
+	if (ww_reset(w, memory, ALL) != 0)
+		_exit(2);
+	before = threads_that_block();
+	unsetenv("WRITEWATCH_BACKEND");
+	allocates = true;
+	if (ww_new(&other, &options) != 0)
+		_exit(NO_THREAD);
+	/* A signal that is sent does not come to it. */
+	if (threads_that_block() != before + 1)
+		_exit(3);
+	ww_free(other);
+}
+
+Test(corners, a_thread_is_begun_where_the_heap_is_watched)
+{
+	int result = run_child(begin_a_thread);
+
+	if (result == NO_THREAD)
+		cr_skip_test("no context with a thread can be made here");
+	cr_assert_eq(result, 0, "%d", result);
 }
