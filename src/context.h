@@ -49,6 +49,7 @@ struct guard {
  * @refusals:    backends tried before
  * @no_markers:  this kernel cannot write-protect a private page that is not there
  * @stale_bits:  this kernel leaves pages protected that mremap(2) moved away from a userfaultfd
+ * @unreadable:  a page that nobody may read, where the kernel has @stale_bits
  * @bell, @stop: ends of a pipe that wakes @thread up
  * @thread:      resolves faults
  * @stack:       of @thread
@@ -91,6 +92,7 @@ struct ww {
 	/* What only the fallbacks use. */
 	bool no_markers;
 	bool stale_bits;
+	void *unreadable;
 	bool has_thread;
 	bool thread_stops;
 	unsigned thread_turns;

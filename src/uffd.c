@@ -160,16 +160,20 @@ static int write_protect(struct ww *w, uintptr_t start, uintptr_t end, uint64_t 
 	return protect_error(w, r);
 }
 
-/* Asks for a zero page where there is a page already. */
+/* Asks for a copy of what cannot be read: that comes before whether there is a page already. */
 int uffd_is_registered(struct ww *w, uintptr_t page)
 {
-	struct wwk_uffdio_zeropage zero = {.range = {.start = page, .len = w->page_size}};
+	struct wwk_uffdio_copy copy = {
+		.dst = page,
+		.src = (uintptr_t)w->unreadable,
+		.len = w->page_size,
+	};
 	long r;
 
 	do
-		r = sys_ioctl(w->uffd.fd, WWK_UFFDIO_ZEROPAGE, &zero);
+		r = sys_ioctl(w->uffd.fd, WWK_UFFDIO_COPY, &copy);
 	while (r == -EAGAIN);
-	if (r == 0 || r == -EEXIST)
+	if (r == -EFAULT || r == -EEXIST)
 		return 1;
 	return r == -ENOENT ? 0 : protect_error(w, (int)r);
 }

@@ -31,7 +31,7 @@ int uffd_settle(struct ww *w, uintptr_t start, uintptr_t end);
  * what is protected before, a write in between un-protects.
  */
 int uffd_discard_shared(struct ww *w, struct range *r, const struct mapping *m);
-/* Whether a page that is there is registered: 1, 0, or an error. Nothing changes. */
+/* Whether a page, there or not, is registered: 1, 0, or an error. Nothing changes. */
 int uffd_is_registered(struct ww *w, uintptr_t page);
 /* Gives every page of a mapping, or of a part of one, that is not there the zero page. */
 int uffd_fill(struct ww *w, uintptr_t start, uintptr_t end);

@@ -22,6 +22,9 @@ int uffd_sync_open(struct ww *w, int flags, uint64_t features, const char **why)
 void uffd_sync_close(struct ww *w)
 {
 	pagemap_close(w);
+	if (w->unreadable)
+		sys_munmap(w->unreadable, w->page_size);
+	w->unreadable = NULL;
 	sys_close(&w->uffd);
 }
 

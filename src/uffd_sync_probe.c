@@ -67,7 +67,7 @@ static int find_zero_page(struct ww *w, struct range *r)
 }
 
 /* Moves protected pages away, where they belong to no userfaultfd. */
-static int find_stale_bits(struct ww *w, uintptr_t start, size_t size, void **at)
+static void find_stale_bits(struct ww *w, uintptr_t start, size_t size, void **at)
 {
 	uint64_t word;
 	int r = sys_mremap(start, size, at);
@@ -75,7 +75,13 @@ static int find_stale_bits(struct ww *w, uintptr_t start, size_t size, void **at
 	if (r == 0)
 		r = pagemap_read(w, (uintptr_t)*at, (uintptr_t)*at + w->page_size, &word);
 	w->stale_bits = r < 0 || word & PM_UFFD_WP;
-	return r;
+}
+
+static int make_unreadable(struct ww *w)
+{
+	int r = context_map(w, &w->unreadable, w->page_size);
+
+	return r < 0 ? r : sys_mprotect((uintptr_t)w->unreadable, w->page_size, PROT_NONE);
 }
 
 int uffd_sync_probe(struct ww *w, bool try_faults, const char **why)
@@ -99,6 +105,10 @@ int uffd_sync_probe(struct ww *w, bool try_faults, const char **why)
 		n = find_zero_page(w, &r) == 0 && arms(w, &r) && tracks(w, &r, try_faults) ? 0 : -ENOTSUP;
 		if (n == 0)
 			find_stale_bits(w, r.start, size, &scratch);
+		if (n == 0 && w->stale_bits) {
+			*why = "no address space for a page that nobody may read";
+			n = make_unreadable(w);
+		}
 		w->backend->ops->detach(w, r.start, r.end);
 	}
 	sys_munmap(scratch, size);

@@ -117,6 +117,12 @@ const struct call calls[CALLS] = {
 		.passing = {EAGAIN},
 		.partial = true,
 	},
+	/* EEXIST, ENOENT and EFAULT are answers. */
+	[CALL_UFFD_ASK] = {
+		.name = "UFFDIO_COPY of what cannot be read",
+		.lasting = {ENOMEM, EINVAL, ESRCH},
+		.passing = {EAGAIN},
+	},
 	[CALL_UFFD_WAKE] = {
 		.name = "UFFDIO_WAKE",
 		.lasting = {EINVAL},

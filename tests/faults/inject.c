@@ -179,6 +179,11 @@ static enum call_id call_of_request(unsigned long request)
 	abort();
 }
 
+static bool asks_whether_registered(const struct wwk_uffdio_copy *copy)
+{
+	return !(copy->mode & WWK_UFFDIO_COPY_MODE_WP);
+}
+
 static bool asks_for_markers(const struct wwk_uffdio_api *api)
 {
 	return api->features & (WWK_UFFD_FEATURE_WP_UNPOPULATED | WWK_UFFD_FEATURE_WP_ASYNC);
@@ -188,6 +193,8 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 {
 	enum call_id call = call_of_request(request);
 
+	if (call == CALL_UFFD_COPY && asks_whether_registered(arg))
+		call = CALL_UFFD_ASK;
 	if (call == CALL_QUERY_MAP && is_setting(NO_QUERY_MAP))
 		return -ENOTTY;
 	if (call == CALL_UFFD_API && is_setting(NO_MARKERS) && asks_for_markers(arg))

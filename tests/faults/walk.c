@@ -197,5 +197,5 @@ Test(faults, so_may_the_question_whose_memory_it_is)
 {
 	need_synchronous_protection();
 	start(STALE_BITS);
-	walk(STALE_BITS, CALL_UFFD_ZEROPAGE);
+	walk(STALE_BITS, CALL_UFFD_ASK);
 }
