@@ -15,26 +15,23 @@
 #include "uffd_sync.h"
 #include "uapi/madvise.h"
 
-/* Ceasing to be watched, it may not be registered any more. */
 static bool is_protected(struct ww *w, uintptr_t page)
 {
 	uint64_t word = 0;
 
-	return pagemap_read(w, page, page + w->page_size, &word) < 0 || word & PM_UFFD_WP;
+	return pagemap_read(w, page, page + w->page_size, &word) == 0 && word & PM_UFFD_WP;
 }
 
 /*
  * Whether it was the protection that made this page fault. If it is not protected, another thread
- * may have been quicker with the same fault: then the page can be had now.
+ * may have been quicker with the same fault; or the program closed the descriptors. Then the page
+ * can be had now.
  */
 static bool was_protected(struct ww *w, uintptr_t page)
 {
-	uint64_t word = 0;
 	int r;
 
-	if (pagemap_read(w, page, page + w->page_size, &word) < 0)
-		return false;
-	if (word & PM_UFFD_WP)
+	if (is_protected(w, page))
 		return true;
 	r = sys_madvise(page, w->page_size, MADV_POPULATE_READ);
 	return r != -EFAULT && r != -EHWPOISON;
@@ -58,8 +55,14 @@ static int us_fault(struct ww *w, uintptr_t page, bool doubt)
 	if (!w->guard->own || (doubtful && !was_protected(w, page)))
 		return 0;
 	__atomic_store_n(&w->last_fault, page, __ATOMIC_RELAXED);
-	r = uffd_unprotect_once(w, page, page + w->page_size);
-	return r == 0 || (r == -ENOENT && !is_protected(w, page));
+	r = w->let_go ? 0 : uffd_unprotect_once(w, page, page + w->page_size);
+	/* Ceasing to be watched, it may not be registered any more. */
+	if (r == -ENOENT)
+		return !is_protected(w, page);
+	/* The program closed the descriptor, or installed a filter of system calls. */
+	if (r < 0)
+		uffd_let_go(w);
+	return 1;
 }
 
 static void us_close(struct ww *w)

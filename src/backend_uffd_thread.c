@@ -36,7 +36,9 @@ static void resolve(struct ww *w, uintptr_t page, int *failures)
 		return;
 	}
 	++*failures;
-	sys_ioctl(w->uffd.fd, WWK_UFFDIO_WAKE, &range);
+	/* Where a filter of system calls denies both, its message does not come again. */
+	if (sys_ioctl(w->uffd.fd, WWK_UFFDIO_WAKE, &range) < 0)
+		*failures = FAILURES + 1;
 }
 
 static int serve_queue(struct ww *w, int *failures)
@@ -76,12 +78,9 @@ static void *serve(void *arg)
 	do
 		r = serve_some(w, &failures);
 	while (r == 0);
-	/* Without us nobody may wait: closing lets go of all memory, which the next call finds. */
-	if (!must_stop(w)) {
-		struct sys_file uffd = w->uffd;
-
-		sys_close(&uffd);
-	}
+	/* Without us nobody may wait. */
+	if (!must_stop(w))
+		uffd_let_go(w);
 	return NULL;
 }
 
@@ -112,7 +111,7 @@ static void stop_thread(struct ww *w)
 			sys_write(w->stop.fd, "", 1);
 		sys_thread_join(w->thread);
 		/* A child may keep the userfaultfd open: closing it wakes nobody then. */
-		while (sys_is_open(&w->uffd) && serve_queue(w, &failures) == 0)
+		while (!w->let_go && sys_is_open(&w->uffd) && serve_queue(w, &failures) == 0)
 			;
 	}
 	w->has_thread = false;

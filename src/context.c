@@ -271,7 +271,8 @@ int context_enter(struct ww *w)
 	int r;
 
 	pthread_mutex_lock(&w->guard->lock);
-	if (__builtin_expect(w->guard->alive, 1))
+	/* Whoever handles faults may end it at any time. */
+	if (__builtin_expect(__atomic_load_n(&w->guard->alive, __ATOMIC_RELAXED), 1))
 		return 0;
 	r = begin_anew(w);
 	if (r < 0)

@@ -50,6 +50,7 @@ struct guard {
  * @no_markers:  this kernel cannot write-protect a private page that is not there
  * @stale_bits:  this kernel leaves pages protected that mremap(2) moved away from a userfaultfd
  * @unreadable:  a page that nobody may read, where the kernel has @stale_bits
+ * @let_go:      @uffd was closed, as faults could not be handled any more
  * @bell, @stop: ends of a pipe that wakes @thread up
  * @thread:      resolves faults
  * @stack:       of @thread
@@ -92,6 +93,7 @@ struct ww {
 	/* What only the fallbacks use. */
 	bool no_markers;
 	bool stale_bits;
+	bool let_go;
 	void *unreadable;
 	bool has_thread;
 	bool thread_stops;

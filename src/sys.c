@@ -80,8 +80,12 @@ bool sys_is_open(const struct sys_file *file)
 {
 	struct stat st;
 
-	return file->fd >= 0 && fstat(file->fd, &st) == 0 && st.st_dev == file->dev &&
-	       st.st_ino == file->ino;
+	if (file->fd < 0)
+		return false;
+	/* Where a filter of system calls denies to look, it is taken for granted. */
+	if (fstat(file->fd, &st) == -1)
+		return errno != EBADF;
+	return st.st_dev == file->dev && st.st_ino == file->ino;
 }
 
 /* Leaves a descriptor alone that the host closed and reused for a file of its own. */

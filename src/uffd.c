@@ -143,6 +143,16 @@ int uffd_unprotect_once(struct ww *w, uintptr_t start, uintptr_t end)
 	return protect_once(w, start, end, 0);
 }
 
+void uffd_let_go(struct ww *w)
+{
+	struct sys_file uffd = w->uffd;
+
+	/* Before anything is written that nobody sees. */
+	__atomic_store_n(&w->guard->alive, 0, __ATOMIC_SEQ_CST);
+	if (!__atomic_exchange_n(&w->let_go, true, __ATOMIC_SEQ_CST))
+		sys_close(&uffd);
+}
+
 static int protect_error(struct ww *w, int error)
 {
 	if (error == 0 || error == -ENOMEM)

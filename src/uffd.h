@@ -39,5 +39,10 @@ int uffd_fill(struct ww *w, uintptr_t start, uintptr_t end);
 int uffd_fill_protected(struct ww *w, uintptr_t start, uintptr_t end);
 /* One ioctl and its plain error. */
 int uffd_unprotect_once(struct ww *w, uintptr_t start, uintptr_t end);
+/*
+ * For whoever handles faults and cannot any more: lets go of all memory, and of all that wait for it,
+ * and has the next call begin anew, where every page counts as written. Async-signal-safe.
+ */
+void uffd_let_go(struct ww *w);
 
 #endif

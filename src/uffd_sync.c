@@ -25,6 +25,10 @@ void uffd_sync_close(struct ww *w)
 	if (w->unreadable)
 		sys_munmap(w->unreadable, w->page_size);
 	w->unreadable = NULL;
+	/* The number may be another file's by now. */
+	if (w->let_go)
+		w->uffd = SYS_NO_FILE;
+	w->let_go = false;
 	sys_close(&w->uffd);
 }
 
