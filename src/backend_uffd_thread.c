@@ -56,9 +56,13 @@ static int serve_queue(struct ww *w, int *failures)
 
 static int serve_some(struct ww *w, int *failures)
 {
-	int r, bell = sys_is_open(&w->bell) ? w->bell.fd : -1;
+	/* Without its other end it would ring for ever. */
+	int r, bell = sys_is_open(&w->bell) && sys_is_open(&w->stop) ? w->bell.fd : -1;
 
-	sys_poll(w->uffd.fd, bell, LOOK_MS);
+	r = sys_poll(w->uffd.fd, bell, LOOK_MS);
+	/* A filter of system calls denies it, or the program may have no descriptors any more. */
+	if (r < 0 && r != -EINTR)
+		sys_sleep_ms(1);
 	/* The number may be another file's by now. */
 	if (must_stop(w) || !sys_is_open(&w->uffd))
 		return -EBADF;
@@ -165,7 +169,7 @@ static void await_turn(const struct ww *w)
 	for (int ms = 0; turn % 2 && ms < MOST_TURN_MS; ms++) {
 		if (__atomic_load_n(&w->thread_turns, __ATOMIC_ACQUIRE) != turn)
 			break;
-		sys_poll(-1, -1, 1);
+		sys_sleep_ms(1);
 	}
 }
 

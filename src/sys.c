@@ -146,6 +146,13 @@ int sys_poll(int a, int b, int timeout_ms)
 	return (int)negative_errno(syscall(SYS_ppoll, fds, 2, &timeout, NULL, 0));
 }
 
+void sys_sleep_ms(int ms)
+{
+	struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
+
+	syscall(SYS_nanosleep, &time, NULL);
+}
+
 int sys_mmap(void **out, size_t len, int prot, int flags)
 {
 	void *p = mmap(NULL, len, prot, flags, -1, 0);

@@ -16,8 +16,10 @@
 #include <unistd.h>
 
 #include "backends.h"
+#include "context.h"
 #include "faulting.h"
 #include "pages.h"
+#include "sys.h"
 
 /* Watching ends while a thread's fault is under way, or where what it takes is not to be had. */
 
@@ -341,4 +343,52 @@ Test(endings, by_closed_descriptors_lose_nothing)
 		memory = mmap(NULL, ALL, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		cr_assert_neq(memory, MAP_FAILED);
 	}
+}
+
+#define MANY_POLLS 1000
+
+static atomic_int polls;
+
+int __real_sys_poll(int a, int b, int timeout_ms);
+int __wrap_sys_poll(int a, int b, int timeout_ms);
+
+int __wrap_sys_poll(int a, int b, int timeout_ms)
+{
+	polls++;
+	return __real_sys_poll(a, b, timeout_ms);
+}
+
+static void expect_rest(void)
+{
+	polls = 0;
+	for (int ms = 0; ms < 200 && polls < MANY_POLLS; ms++)
+		usleep(1000);
+	if (polls >= MANY_POLLS)
+		_exit(3);
+}
+
+static void no_descriptors_at_all(void)
+{
+	const struct rlimit none = {0, 0};
+
+	watch_memory(0);
+	setrlimit(RLIMIT_NOFILE, &none);
+	for (size_t i = 0; i < PAGES; i++)
+		page_write(memory + i * PAGE, 1);
+	expect_rest();
+}
+
+static void nobody_to_ring(void)
+{
+	watch_memory(0);
+	close(w->stop.fd);
+	expect_rest();
+	expect_watched();
+}
+
+/* What handles faults waits for them, whatever became of what it waits by. */
+Test(endings, leave_no_thread_that_never_rests)
+{
+	cr_expect_eq(run_child(no_descriptors_at_all), 0);
+	cr_expect_eq(run_child(nobody_to_ring), 0);
 }
