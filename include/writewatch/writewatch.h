@@ -155,8 +155,10 @@ enum ww_guarantee {
 
 /**
  * enum ww_option_flags - for struct ww_options
- * @WW_WRITERS_STOPPED: the caller stops every writer around each get and reset. Allows backends
- *                      that would lose writes otherwise; the others ignore it.
+ * @WW_WRITERS_STOPPED: the caller stops every writer of the process, whichever context watches what
+ *                      it writes to, around each call on any context that was made so, and around
+ *                      ww_new() and ww_probe(); all but a get without %WW_RESET. Allows backends that
+ *                      would lose writes otherwise; the others ignore it.
  * @WW_NO_HANDLER:      no signal handler is installed: the program has one of SIGSEGV and SIGBUS, and
  *                      calls ww_handle_fault() from it
  */
