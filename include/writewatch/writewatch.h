@@ -138,7 +138,9 @@ enum ww_watch_flags {
  * @WW_EXACT:              nothing is reported that was not written (writewatch(7): the exceptions)
  * @WW_ATOMIC_RESET:       %WW_RESET is atomic for each page while threads write
  * @WW_RANGED_RESET:       a reset touches the asked range only
- * @WW_KERNEL_WRITES:      writes by system calls into watched memory succeed and are reported
+ * @WW_KERNEL_WRITES:      writes by system calls into watched memory succeed and are reported; with
+ *                         uffd not those of futex(2) (priority inheritance, robust, FUTEX_WAKE_OP),
+ *                         ptrace(2) and /proc/PID/mem, which fail, as they do where there are none
  * @WW_NO_SIGNAL_HANDLER:  no signal handler is installed and no signal is raised
  * @WW_NO_THREAD:          no thread is started
  * @WW_SURVIVES_FORK:      an inherited context works in the child
