@@ -244,8 +244,8 @@ struct ww_info {
  *
  * A program that closes descriptors which it did not open loses nothing: the next call opens new
  * ones. But where a child holds copies of them, memory stays protected for as long as it does, and
- * with uffd writes wait, or end the process; and where it opens the pagemap of another process, which
- * gets the number that ours had, pagemap-scan asks about that process.
+ * with uffd writes wait; and where it opens the pagemap of another process, which gets the number
+ * that ours had, pagemap-scan asks about that process.
  *
  * A signal handler that was there before is called for what is no fault of ours, with SIGSEGV and
  * SIGBUS not blocked, so that it may write to watched memory, and on the alternate stack if there
