@@ -42,7 +42,11 @@
  *                  there: no query can find that out here, there is no -ESTALE, what is read-only
  *                  then looks as if it had been there before, and without %WW_RESET pages may be
  *                  reported that are not mapped any more. Writes by ptrace(2) and /proc/self/mem
- *                  are not seen. %WW_DISCARDS is refused.
+ *                  are not seen. Before mremap(2) moves or extends watched memory, as realloc(3)
+ *                  does with large blocks, it is to be unwatched: its pages stay read-only where
+ *                  nobody knows them, and writing to them ends the process. So may a limit,
+ *                  RLIMIT_DATA or vm.overcommit_memory=2, of whose room what is protected takes
+ *                  none: see writewatch(7). %WW_DISCARDS is refused.
  *   soft-dirty     by name, or with %WW_WRITERS_STOPPED. Each reset clears the bit of the whole
  *                  process, also for other tools that use it. Memory is given MADV_NOHUGEPAGE and
  *                  MADV_UNMERGEABLE, which stay, and its huge pages are divided. Shared mappings
@@ -52,7 +56,8 @@
  *                  again counts as written.
  *   A stack on which a signal handler may have to run, or into which system calls write, is not for
  *   backends with a signal handler; nor are signals SIGSEGV and SIGBUS blocked while watched memory
- *   is written to.
+ *   is written to. With uffd and a thread, no stack at all: setuid(2) and its like, which signal every
+ *   thread and wait for it, may wait for ever.
  *
  * ERRORS
  *   Functions return 0 (ww_info and ww_probe included) or a negative errno value; each lists every
