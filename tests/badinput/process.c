@@ -340,6 +340,7 @@ static int host_reused_ours(bool by_pipes)
 {
 	char *p = map_private(PAGES * PAGE);
 	int pipes[8][2];
+	size_t count;
 	struct ww *w;
 
 	CHECK(ww_new(&w, NULL) == 0);
@@ -355,8 +356,9 @@ static int host_reused_ours(bool by_pipes)
 	if (except(NO_PAGEMAP)) {
 		CHECK(written(w, p, WW_RESET) == 2);
 	} else {
-		CHECK(written(w, p, WW_RESET) == SIZE_MAX);
-		CHECK(written(w, p, WW_RESET) == PAGES);
+		count = written(w, p, WW_RESET);
+		/* Whoever handles faults may have found out before. */
+		CHECK(count == PAGES || (count == SIZE_MAX && written(w, p, WW_RESET) == PAGES));
 	}
 	CHECK(written(w, p, WW_RESET) == 0);
 	p[3 * PAGE] = 1;
