@@ -55,6 +55,9 @@ static bool may_die(const struct plan *plan, int number)
 {
 	if (plan->scope != BY_HANDLER || !inject->in_handler || plan->mode != EVER)
 		return false;
+	/* It lets go of all memory then, but of what it is told is another's. */
+	if (plan->call == CALL_UFFD_PROTECT && plan->error != ENOENT)
+		return false;
 	return number == (plan->call == CALL_MPROTECT ? SIGSEGV : SIGBUS);
 }
 

@@ -201,8 +201,8 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 		return -EINVAL;
 	if (!fails(call))
 		return __real_sys_ioctl(fd, request, arg);
-	/* The thread for faults ends where it can resolve none. */
-	inject->gave_up |= !is_caller;
+	/* Whoever handles faults lets go of all memory where one cannot be resolved. */
+	inject->gave_up |= !is_caller || in_handler;
 	if (is_late())
 		__real_sys_ioctl(fd, request, arg);
 	return failure();

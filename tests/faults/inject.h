@@ -50,7 +50,7 @@ struct plan {
  * @seen:       how many calls the plan is about were made
  * @failed:     how many of them failed
  * @in_handler: the last one that failed was in a signal handler
- * @gave_up:    the thread for faults was told something that ends it
+ * @gave_up:    who handles faults was told something that ends it
  */
 struct inject {
 	struct plan plan;
