@@ -21,7 +21,7 @@ Test(oracle, discards)
 		.name = "oracle discards",
 		.backing = PRIVATE_MEMORY,
 		.watch_flags = WW_DISCARDS,
-		.operations = 400000,
+		.operations = 200000,
 		.region_count = 6,
 		.min_pages = 64,
 		.max_pages = 1024,

@@ -19,7 +19,7 @@ Test(oracle, lazy)
 	static const struct mode mode = {
 		.name = "oracle lazy",
 		.backing = PRIVATE_MEMORY,
-		.operations = 400000,
+		.operations = 200000,
 		.region_count = 6,
 		.min_pages = 64,
 		.max_pages = 1024,

@@ -20,7 +20,7 @@ Test(oracle, memfd)
 	static const struct mode mode = {
 		.name = "oracle memfd",
 		.backing = SHARED_MEMFD,
-		.operations = 400000,
+		.operations = 200000,
 		.region_count = 6,
 		.min_pages = 64,
 		.max_pages = 1024,
