@@ -49,8 +49,8 @@ static void begin(void)
 	cr_assert_eq(ww_new(&w, NULL), 0);
 	page_count = in_a_hurry() ? MOST_PAGES / 8 : MOST_PAGES;
 	percent = backend()->percent;
-	/* To ThreadSanitizer each round is a look at every byte of a great many tables; and without a
-	 * zero page nothing is empty that is not armed, and each page that is written faults twice. */
+	/* To ThreadSanitizer each round is a look at every byte of a great many tables; without a
+	 * zero page nothing is empty that is not armed, and each page written faults twice. */
 	if (percent > 25 && (thread_sanitizer || !has_zero_page()))
 		percent = 25;
 	step = in_a_hurry() ? ROUNDS / 2 : 100 / (int)percent;
