@@ -13,7 +13,9 @@
 #include "uffd_sync.h"
 
 /* Should the host have closed what wakes the thread up, it looks by itself. */
-#define LOOK_MS 5000
+#define LOOK_MS 1000
+/* The same where nothing can wake it up, as the program closed the descriptors for that. */
+#define LOST_MS 10
 #define STACK ((size_t)1 << 20)
 /* It takes microseconds; whoever waits longer may be told too much, and goes on. */
 #define MOST_TURN_MS 100
@@ -59,7 +61,7 @@ static int serve_some(struct ww *w, int *failures)
 	/* Without its other end it would ring for ever. */
 	int r, bell = sys_is_open(&w->bell) && sys_is_open(&w->stop) ? w->bell.fd : -1;
 
-	r = sys_poll(w->uffd.fd, bell, LOOK_MS);
+	r = sys_poll(w->uffd.fd, bell, bell < 0 ? LOST_MS : LOOK_MS);
 	/* A filter of system calls denies it, or the program may have no descriptors any more. */
 	if (r < 0 && r != -EINTR)
 		sys_sleep_ms(1);
