@@ -34,7 +34,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 def run(*args, **more):
     more.setdefault('stdin', subprocess.DEVNULL)
     return subprocess.run([command, *map(str, args)], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=50, check=False, text=True, **more)
+                          stderr=subprocess.PIPE, timeout=150, check=False, text=True, **more)
 
 
 @contextlib.contextmanager
