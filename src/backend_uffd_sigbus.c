@@ -55,7 +55,9 @@ static int us_fault(struct ww *w, uintptr_t page, bool doubt)
 	if (!w->guard->own || (doubtful && !was_protected(w, page)))
 		return 0;
 	__atomic_store_n(&w->last_fault, page, __ATOMIC_RELAXED);
-	r = w->let_go ? 0 : uffd_unprotect_once(w, page, page + w->page_size);
+	r = __atomic_load_n(&w->let_go, __ATOMIC_RELAXED)
+		    ? 0
+		    : uffd_unprotect_once(w, page, page + w->page_size);
 	/* Ceasing to be watched, it may not be registered any more. */
 	if (r == -ENOENT)
 		return !is_protected(w, page);
