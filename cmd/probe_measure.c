@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define SCRATCH ((size_t)4 << 20)
+#define SCRATCH ((size_t)1 << 20)
 /*
  * Rounds are short and many, so that the median is of those in which nobody else had the processor.
  * On a slow machine few have to do.
