@@ -56,12 +56,17 @@ static int serve_queue(struct ww *w, int *failures)
 	return n < 0 && n != -EINTR ? (int)n : 0;
 }
 
-static int serve_some(struct ww *w, int *failures)
-{
-	/* Without its other end it would ring for ever. */
-	int r, bell = sys_is_open(&w->bell) && sys_is_open(&w->stop) ? w->bell.fd : -1;
+/* What the thread knows from one turn to the next. */
+struct turns {
+	int failures;
+	/* What wakes it up to stop, or -1. */
+	int bell;
+};
 
-	r = sys_poll(w->uffd.fd, bell, bell < 0 ? LOST_MS : LOOK_MS);
+static int serve_some(struct ww *w, struct turns *t)
+{
+	int r = sys_poll(w->uffd.fd, t->bell, t->bell < 0 ? LOST_MS : LOOK_MS);
+
 	/* A filter of system calls denies it, or the program may have no descriptors any more. */
 	if (r < 0 && r != -EINTR)
 		sys_sleep_ms(1);
@@ -69,20 +74,25 @@ static int serve_some(struct ww *w, int *failures)
 	if (must_stop(w) || !sys_is_open(&w->uffd))
 		return -EBADF;
 	__atomic_fetch_add(&w->thread_turns, 1, __ATOMIC_ACQ_REL);
-	r = serve_queue(w, failures);
+	r = serve_queue(w, &t->failures);
 	__atomic_fetch_add(&w->thread_turns, 1, __ATOMIC_ACQ_REL);
-	return r == -EAGAIN ? 0 : r;
+	if (r != -EAGAIN)
+		return r;
+	/* Nobody waits, so that it may have been the bell: without its other end it rings for ever. */
+	t->bell = sys_is_open(&w->bell) && sys_is_open(&w->stop) ? w->bell.fd : -1;
+	return 0;
 }
 
 static void *serve(void *arg)
 {
 	struct ww *w = arg;
-	int failures = 0, r;
+	struct turns t = {.bell = w->bell.fd};
+	int r;
 
 	sys_thread_begin();
-	__atomic_store_n(&w->thread_at, (uintptr_t)&failures, __ATOMIC_RELEASE);
+	__atomic_store_n(&w->thread_at, (uintptr_t)&t, __ATOMIC_RELEASE);
 	do
-		r = serve_some(w, &failures);
+		r = serve_some(w, &t);
 	while (r == 0);
 	/* Without us nobody may wait. */
 	if (!must_stop(w))
