@@ -3,13 +3,12 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "../pitfalls/seam.h"
 #include "attached.h"
 #include "child.h"
 #include "leaks.h"
+#include "orders.h"
 #include "pages.h"
 
 /* The process moves by mremap(2) what is watched. */
@@ -19,7 +18,6 @@
 
 static char *memory, *target;
 static size_t page, bytes;
-static int ends[2];
 
 enum order { WRITE = 'w', MOVE = 'm', MOVE_BACK = 'b' };
 
@@ -30,33 +28,17 @@ static int move(char *from, char *to)
 	return mremap(from, bytes, bytes, flags, to) == to ? 0 : errno;
 }
 
-static void obey(void *arg)
+static int obey(char order)
 {
-	char order, *at = memory;
+	static char *at;
+	char *from = at ? at : memory;
 
-	(void)arg;
-	while (read(ends[1], &order, 1) == 1) {
-		char error = 0;
-
-		if (order == WRITE) {
-			at[WRITTEN * page]++;
-		} else {
-			char *to = order == MOVE ? target : memory;
-
-			error = (char)move(at, to);
-			at = to;
-		}
-		if (write(ends[1], &error, 1) != 1)
-			_exit(1);
+	if (order == WRITE) {
+		from[WRITTEN * page]++;
+		return 0;
 	}
-	_exit(0);
-}
-
-static void tell(char order)
-{
-	cr_assert_eq(write(ends[0], &order, 1), 1);
-	cr_assert_eq(read(ends[0], &order, 1), 1);
-	cr_assert_eq(order, 0, "%s", strerror(order));
+	at = order == MOVE ? target : memory;
+	return move(from, at);
 }
 
 static void begin(void)
@@ -64,7 +46,7 @@ static void begin(void)
 	attach_begin();
 	leaks_begin();
 	memset(&seam, 0, sizeof(seam));
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	orders_begin(obey);
 	page = page_bytes();
 	bytes = PAGES * page;
 	target = map_private(bytes);
@@ -75,8 +57,7 @@ static void begin(void)
 
 static void end(void)
 {
-	close(ends[0]);
-	close(ends[1]);
+	orders_end();
 	unmap(memory, bytes);
 	unmap(target, bytes);
 	leaks_end();
@@ -94,7 +75,7 @@ static void expect_one(struct ww_process *p, const char *at)
 
 Test(moves, all_of_it_counts_as_written)
 {
-	pid_t pid = child_start_then(NULL, obey, NULL);
+	pid_t pid = child_start_then(NULL, orders_take, NULL);
 	struct ww_process *p = attach_to(pid);
 
 	expect_one(p, memory);
@@ -144,7 +125,7 @@ static void leave_protected(uint64_t start, uint64_t end)
 
 Test(moves, also_where_the_kernel_leaves_it_protected)
 {
-	pid_t pid = child_start_then(NULL, obey, NULL);
+	pid_t pid = child_start_then(NULL, orders_take, NULL);
 	struct ww_process *p = attach_to(pid);
 
 	cr_assert_eq(ww_process_open(&other, pid, 0), 0);
@@ -169,7 +150,7 @@ static void fail_to_unprotect(uint64_t start, uint64_t end)
 
 Test(moves, a_refresh_that_cannot_mend_it_leaves_it_to_the_next)
 {
-	pid_t pid = child_start_then(NULL, obey, NULL);
+	pid_t pid = child_start_then(NULL, orders_take, NULL);
 	struct ww_process *p = attach_to(pid);
 
 	cr_assert_eq(ww_process_open(&other, pid, 0), 0);

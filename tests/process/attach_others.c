@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "../pitfalls/seam.h"
 #include "attached.h"
 #include "child.h"
 #include "leaks.h"
+#include "orders.h"
 #include "pages.h"
 #include "watch.h"
 
@@ -19,47 +19,36 @@
 
 static char *memory;
 static size_t bytes;
-static int ends[2];
 
 enum order { MAP_ANEW = 'm', WRITE = 'w', WRITE_BEFORE = 'b', WATCH = 'W' };
 
-static void watch(void)
+static int map_anew(void)
+{
+	munmap(memory, bytes);
+	return mmap(memory, bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == memory
+		   ? 0
+		   : errno;
+}
+
+static int watch(void)
 {
 	int uffd = watch_open();
 
 	memory[0] = 1;
 	if (uffd < 0 || !watch_attach(uffd, memory, bytes) || !watch_protect(uffd, memory, bytes))
-		_exit(1);
+		return errno;
+	return 0;
 }
 
-static void obey(void *arg)
+static int obey(char order)
 {
-	char order;
-
-	(void)arg;
-	while (read(ends[1], &order, 1) == 1) {
-		if (order == MAP_ANEW)
-			munmap(memory, bytes);
-		if (order == MAP_ANEW &&
-		    mmap(memory, bytes, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != memory)
-			_exit(1);
-		if (order == WATCH)
-			watch();
-		if (order == WRITE)
-			memory[WRITTEN * page_bytes()]++;
-		if (order == WRITE_BEFORE)
-			memory[-(ptrdiff_t)page_bytes()]++;
-		if (write(ends[1], "", 1) != 1)
-			_exit(1);
-	}
-	_exit(0);
-}
-
-static void tell(char order)
-{
-	cr_assert_eq(write(ends[0], &order, 1), 1);
-	cr_assert_eq(read(ends[0], &order, 1), 1);
+	if (order == MAP_ANEW)
+		return map_anew();
+	if (order == WATCH)
+		return watch();
+	memory[order == WRITE ? (ptrdiff_t)(WRITTEN * page_bytes()) : -(ptrdiff_t)page_bytes()]++;
+	return 0;
 }
 
 static void begin(void)
@@ -67,7 +56,7 @@ static void begin(void)
 	memset(&seam, 0, sizeof(seam));
 	attach_begin();
 	leaks_begin();
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	orders_begin(obey);
 	bytes = PAGES * page_bytes();
 	memory = map_private(bytes);
 	madvise(memory, bytes, MADV_NOHUGEPAGE);
@@ -75,8 +64,7 @@ static void begin(void)
 
 static void end(void)
 {
-	close(ends[0]);
-	close(ends[1]);
+	orders_end();
 	unmap(memory, bytes);
 	leaks_end();
 }
@@ -85,7 +73,7 @@ TestSuite(others, .init = begin, .fini = end);
 
 Test(others, watchers_keep_what_they_took)
 {
-	pid_t pid = child_start_then(NULL, obey, NULL);
+	pid_t pid = child_start_then(NULL, orders_take, NULL);
 	struct ww_process *first = attach_to(pid), *second = attach_to(pid);
 
 	cr_assert_eq(take_written(first, memory, bytes), 0);
@@ -104,7 +92,7 @@ Test(others, watchers_keep_what_they_took)
 
 Test(others, are_not_ended_by_who_was_there_before)
 {
-	pid_t pid = child_start_then(NULL, obey, NULL);
+	pid_t pid = child_start_then(NULL, orders_take, NULL);
 	struct ww_process *first = attach_to(pid), *second = attach_to(pid);
 
 	tell(MAP_ANEW);
@@ -139,7 +127,7 @@ static void expect_untold(struct ww_process *p)
 
 Test(others, the_process_itself_keeps_what_it_watches)
 {
-	pid_t pid = child_start_then(NULL, obey, NULL);
+	pid_t pid = child_start_then(NULL, orders_take, NULL);
 	struct ww_process *p = attach_to(pid);
 
 	tell(MAP_ANEW);
@@ -167,7 +155,7 @@ static void begin_to_watch(uint64_t start, uint64_t end)
 
 Test(others, not_even_at_the_last_moment)
 {
-	pid_t pid = child_start_then(NULL, obey, NULL);
+	pid_t pid = child_start_then(NULL, orders_take, NULL);
 	struct ww_process *p = attach_to(pid);
 
 	tell(WRITE);
@@ -189,7 +177,7 @@ Test(others, do_not_hide_what_is_ours)
 
 	memory += whole / 2;
 	bytes = whole / 2;
-	pid = child_start_then(NULL, obey, NULL);
+	pid = child_start_then(NULL, orders_take, NULL);
 	p = attach_to(pid);
 	tell(MAP_ANEW);
 	tell(WATCH);

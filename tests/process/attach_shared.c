@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "attached.h"
 #include "child.h"
 #include "leaks.h"
+#include "orders.h"
 #include "pages.h"
 
 /* Memory whose pages can be taken away without what was written to them: of files, and shared. */
@@ -23,61 +24,45 @@
 
 static char *memory;
 static size_t page, bytes;
-static int ends[2];
 
 enum order { WRITE = 'w', DROP = 'd', RECLAIM = 'r', REPLACE = 'm' };
 
-static void replace(void)
+static int replace(void)
 {
 	memory = mmap(memory, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED,
 		      -1, 0);
 	if (memory == MAP_FAILED)
-		_exit(1);
+		return errno;
 	for (size_t i = 0; i < PAGES; i++)
 		memory[i * page] = 1;
+	return 0;
 }
 
-static void obey(void *arg)
+static int obey(char order)
 {
-	char order;
-
-	(void)arg;
-	while (read(ends[1], &order, 1) == 1) {
-		if (order == WRITE)
-			memory[DROPPED * page]++, memory[WRITTEN * page]++;
-		if (order == DROP)
-			madvise(memory + DROPPED * page, page, MADV_DONTNEED);
-		if (order == RECLAIM) {
-			msync(memory, bytes, MS_SYNC);
-			madvise(memory + DROPPED * page, page, MADV_PAGEOUT);
-		}
-		if (order == REPLACE)
-			replace();
-		if (write(ends[1], "", 1) != 1)
-			_exit(1);
+	if (order == WRITE)
+		memory[DROPPED * page]++, memory[WRITTEN * page]++;
+	if (order == DROP)
+		madvise(memory + DROPPED * page, page, MADV_DONTNEED);
+	if (order == RECLAIM) {
+		msync(memory, bytes, MS_SYNC);
+		madvise(memory + DROPPED * page, page, MADV_PAGEOUT);
 	}
-	_exit(0);
-}
-
-static void tell(char order)
-{
-	cr_assert_eq(write(ends[0], &order, 1), 1);
-	cr_assert_eq(read(ends[0], &order, 1), 1);
+	return order == REPLACE ? replace() : 0;
 }
 
 static void begin(void)
 {
 	attach_begin();
 	leaks_begin();
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	orders_begin(obey);
 	page = page_bytes();
 	bytes = PAGES * page;
 }
 
 static void end(void)
 {
-	close(ends[0]);
-	close(ends[1]);
+	orders_end();
 	unmap(memory, bytes);
 	leaks_end();
 }
@@ -94,7 +79,7 @@ static void touch(void *arg)
 
 static pid_t start(struct ww_process **p)
 {
-	pid_t pid = child_start_then(touch, obey, NULL);
+	pid_t pid = child_start_then(touch, orders_take, NULL);
 
 	*p = attach_to(pid);
 	cr_assert_eq(take_written(*p, memory, bytes), 0);
