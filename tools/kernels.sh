@@ -37,16 +37,17 @@ PATH=$PATH:/usr/sbin:/sbin
 # pressed into (calm), or under pressure with a swap, on how many processors, and with how many
 # operations in each random test; "auto=x" is the automatic choice, which has to be x, and anything
 # else is forced. The suites are those of tests/meson.build, with a + the tests in them that are for no
-# backend in particular. The kernel that is here has whatever it has: what cannot be used there is
-# skipped. One processor is for what wakes a thread for every fault, which takes milliseconds between
-# two emulated ones.
+# backend in particular, and with a - what is left out. The kernel that is here has whatever it has:
+# what cannot be used there is skipped. One processor is for what wakes a thread for every fault, which
+# takes milliseconds between two emulated ones. What asks nothing of the kernel that it was not asked
+# elsewhere, as mprotect(2), is done whole on one of them.
 core=backends,conformance,oracle,stress
 every=$core,demo,winapi,badinput,pitfalls,fuzz
 plain=unit+,support+,abi+,kernel+,pitfalls+,process+
 read -r -d '' table <<EOF
 # kernels     thp           user  uffd     memory  cpus  ops    backend            suites
 6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,real,record,yama
-6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,process+,real,record
+6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,process+,record,-slow
 6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,kernel+
 6.12          always        root  allowed  roomy   1     2000   uffd-thread        $every
 6.12          never         root  allowed  roomy   1     2000   uffd-thread        $core
@@ -54,13 +55,15 @@ read -r -d '' table <<EOF
 6.12          never         user  allowed  roomy   2     2000   uffd-sigbus        $every
 6.1           always        root  allowed  roomy   1     2000   auto=uffd-thread   $every,process+,record
 6.1           never         root  allowed  roomy   1     2000   auto=uffd-thread   $core
-6.1           always        user  allowed  roomy   2     2000   auto=uffd-sigbus   $core,process+,record
+6.1           always        user  allowed  roomy   2     2000   auto=uffd-sigbus   $core,process+,record,-slow
 6.1           never         user  allowed  roomy   2     2000   auto=uffd-sigbus   $every
 all           always        root  denied   roomy   2     2000   auto=mprotect      backends,demo
 6.1,6.12      always        user  denied   roomy   2     2000   auto=mprotect      $core
-6.1,6.12      never         user  denied   roomy   2     2000   auto=mprotect      $every
+6.1           never         user  denied   roomy   2     2000   auto=mprotect      $every
+6.12          never         user  denied   roomy   2     2000   auto=mprotect      $core
 6.1,6.12      always        user  allowed  roomy   2     2000   soft-dirty         $core
-6.1,6.12      never         user  allowed  roomy   2     2000   soft-dirty         $core,winapi,badinput,pitfalls,fuzz
+6.1           never         user  allowed  roomy   2     2000   soft-dirty         $core,winapi,badinput,pitfalls,fuzz
+6.12          never         user  allowed  roomy   2     2000   soft-dirty         $core
 own           always        user  allowed  roomy   2     3000   soft-dirty         backends
 6.12          always        root  allowed  calm    2     3000   auto=pagemap-scan  layouts+
 6.1           always        root  allowed  calm    2     3000   auto=uffd-thread   layouts+
@@ -137,6 +140,8 @@ with open(os.path.join(build, 'meson-info', 'intro-tests.json'), encoding='utf-8
         forced = '@' + backend in test['name']
         if not forced:
             suites = {suite + '+' for suite in suites if '@' not in test['name']}
+        if any('-' + suite.rstrip('+') in wanted for suite in suites):
+            continue
         # What is leaky should fail; it tests the checkers.
         if program.startswith('test-') and suites & set(wanted) and program != 'test-leaky':
             names.append(program[5:] + ('@' if forced else ''))
