@@ -39,8 +39,8 @@ PATH=$PATH:/usr/sbin:/sbin
 # else is forced. The suites are those of tests/meson.build, with a + the tests in them that are for no
 # backend in particular, and with a - what is left out. The kernel that is here has whatever it has:
 # what cannot be used there is skipped. One processor is for what wakes a thread for every fault, which
-# takes milliseconds between two emulated ones. What asks nothing of the kernel that it was not asked
-# elsewhere, as mprotect(2), is done whole on one of them.
+# takes milliseconds between two emulated ones. Everything is run on each kernel's own choice of a
+# backend, and on what is the last resort on the oldest one.
 core=backends,conformance,oracle,stress
 every=$core,demo,winapi,badinput,pitfalls,fuzz
 plain=unit+,support+,abi+,kernel+,pitfalls+,process+
@@ -49,10 +49,10 @@ read -r -d '' table <<EOF
 6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,real,record,yama
 6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,process+,record,-slow
 6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,kernel+
-6.12          always        root  allowed  roomy   1     2000   uffd-thread        $every
+6.12          always        root  allowed  roomy   1     2000   uffd-thread        $core
 6.12          never         root  allowed  roomy   1     2000   uffd-thread        $core
 6.12          always        user  allowed  roomy   2     2000   uffd-sigbus        $core
-6.12          never         user  allowed  roomy   2     2000   uffd-sigbus        $every
+6.12          never         user  allowed  roomy   2     2000   uffd-sigbus        $core
 6.1           always        root  allowed  roomy   1     2000   auto=uffd-thread   $every,process+,record
 6.1           never         root  allowed  roomy   1     2000   auto=uffd-thread   $core
 6.1           always        user  allowed  roomy   2     2000   auto=uffd-sigbus   $core,process+,record,-slow
@@ -70,7 +70,7 @@ own           always        user  allowed  roomy   2     3000   soft-dirty      
 6.12          always        user  allowed  swap    2     3000   auto=pagemap-scan  $core,real
 6.1,6.12      always        root  allowed  swap    1     1000   uffd-thread        $core
 6.1,6.12      always        user  allowed  swap    2     1000   uffd-sigbus        $core
-6.1,6.12      always        user  denied   swap    2     1000   auto=mprotect      $core
+6.1           always        user  denied   swap    2     1000   auto=mprotect      $core
 6.12          always        root  allowed  swap    2     3000   soft-dirty         $core
 own           always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,demo,winapi
 own           always        user  allowed  roomy   2     3000   uffd-sigbus        $core,demo,winapi

@@ -67,9 +67,10 @@ static void explain(const struct plan *plan)
  */
 static unsigned next_nth(const struct plan *plan)
 {
-	unsigned step = made / 16 + 1;
-	bool few = address_sanitizer || thread_sanitizer || getenv("WW_FEW_FAULTS");
-	bool every = !few && plan->setting == USUAL && plan->mode == ONCE;
+	bool few = getenv("WW_FEW_FAULTS");
+	unsigned step = made / (few ? 4 : 16) + 1;
+	bool sanitizer = address_sanitizer || thread_sanitizer;
+	bool every = !few && !sanitizer && plan->setting == USUAL && plan->mode == ONCE;
 
 	if (every || plan->nth < 6)
 		return plan->nth + 1;
