@@ -71,6 +71,7 @@ own           always        user  allowed  roomy   2     3000   soft-dirty      
 6.1,6.12      always        root  allowed  swap    1     1000   uffd-thread        $core
 6.1,6.12      always        user  allowed  swap    2     1000   uffd-sigbus        $core
 6.1           always        user  denied   swap    2     1000   auto=mprotect      $core
+6.12          always        user  denied   swap    2     1000   auto=mprotect      backends
 6.12          always        root  allowed  swap    2     3000   soft-dirty         $core
 own           always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,demo,winapi
 own           always        user  allowed  roomy   2     3000   uffd-sigbus        $core,demo,winapi
