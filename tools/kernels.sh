@@ -40,13 +40,13 @@ PATH=$PATH:/usr/sbin:/sbin
 # backend in particular, and with a - what is left out. The kernel that is here has whatever it has:
 # what cannot be used there is skipped. One processor is for what wakes a thread for every fault, which
 # takes milliseconds between two emulated ones. Everything is run on each kernel's own choice of a
-# backend, and on what is the last resort on the oldest one.
+# backend, and on soft-dirty where it is the oldest.
 core=backends,conformance,oracle,stress
 every=$core,demo,winapi,badinput,pitfalls,fuzz
 plain=unit+,support+,abi+,kernel+,pitfalls+,process+
 read -r -d '' table <<EOF
 # kernels     thp           user  uffd     memory  cpus  ops    backend            suites
-6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,real,record,yama
+6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,record,yama
 6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,process+,record,-slow
 6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,kernel+
 6.12          always        root  allowed  roomy   1     2000   uffd-thread        $core
@@ -59,7 +59,7 @@ read -r -d '' table <<EOF
 6.1           never         user  allowed  roomy   2     2000   auto=uffd-sigbus   $every
 all           always        root  denied   roomy   2     2000   auto=mprotect      backends,demo
 6.1,6.12      always        user  denied   roomy   2     2000   auto=mprotect      $core
-6.1           never         user  denied   roomy   2     2000   auto=mprotect      $every
+6.1           never         user  denied   roomy   2     2000   auto=mprotect      $core,demo,pitfalls
 6.12          never         user  denied   roomy   2     2000   auto=mprotect      $core
 6.1,6.12      always        user  allowed  roomy   2     2000   soft-dirty         $core
 6.1           never         user  allowed  roomy   2     2000   soft-dirty         $core,winapi,badinput,pitfalls,fuzz
