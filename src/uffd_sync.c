@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "forks.h"
 #include "pagemap.h"
 #include "uapi/userfaultfd.h"
 #include "uffd.h"
@@ -174,19 +175,25 @@ static int fill_protected(struct ww *w, uintptr_t start, uintptr_t end)
 	return uffd_fill_protected(w, start, end);
 }
 
-/* Protects what nobody has written since it was dropped, by way of the zero page. */
-static int refill(struct ww *w, uintptr_t start, uintptr_t end)
+/*
+ * Protects what nobody has written since it was dropped, by way of the zero page. A page that a
+ * child shares may be either.
+ */
+static int refill(struct ww *w, uintptr_t start, uintptr_t end, unsigned forks)
 {
 	int n = fill(w, start, end);
 
 	if (n == 0)
 		n = protect(w, start, end);
-	return n == 0 ? release_raced(w, start, end) : n;
+	if (n == 0)
+		n = release_raced(w, start, end);
+	return n == 0 && !forks_none_since(forks) ? uffd_unprotect(w, start, end) : n;
 }
 
 /* A marker would look like a page that was written and swapped out before it could be seen. */
 int uffd_sync_discard(struct ww *w, struct range *r, const struct mapping *m)
 {
+	unsigned forks = forks_mark();
 	int n;
 
 	if (m->kind == MAPPING_SHARED)
@@ -195,7 +202,7 @@ int uffd_sync_discard(struct ww *w, struct range *r, const struct mapping *m)
 	if (n < 0)
 		return n == -ENOMEM ? n : -ENOTSUP;
 	n = w->no_zero_page ? fill_protected(w, m->start, m->end)
-			    : refill(w, m->start, m->end);
+			    : refill(w, m->start, m->end, forks);
 	if (n < 0 && uffd_settle(w, m->start, m->end) < 0)
 		r->all_written = true;
 	return n;

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -275,6 +276,59 @@ Test(fork, a_child_that_closed_everything_closes_nothing_of_its_own_later)
 		_exit(0);
 	}
 	expect_success(child);
+}
+
+/* What another thread writes to as soon as content was dropped, and a child gets a share of. */
+static char *raced;
+static pid_t heir;
+
+int __real_sys_madvise(uintptr_t start, size_t len, int advice);
+int __wrap_sys_madvise(uintptr_t start, size_t len, int advice);
+
+int __wrap_sys_madvise(uintptr_t start, size_t len, int advice)
+{
+	int r = __real_sys_madvise(start, len, advice);
+
+	if (!raced || r != 0 || advice != MADV_DONTNEED)
+		return r;
+	*raced = 0x5a;
+	raced = NULL;
+	heir = fork();
+	if (heir == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+		_exit(0);
+	}
+	return r;
+}
+
+Test(fork, a_write_that_races_with_a_discard_is_reported)
+{
+	const size_t written = 5;
+	void *pages[PAGES];
+	size_t count = PAGES;
+	bool found = false;
+
+	skip_if(NOT_ATOMIC);
+	for (size_t i = 0; i < PAGES; i++)
+		memory[i * PAGE] = 1;
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+	raced = memory + written * PAGE;
+	cr_assert_eq(ww_discard(w, memory, PAGES * PAGE), 0);
+	cr_assert_null(raced);
+	cr_assert_eq(ww_get(w, memory, PAGES * PAGE, WW_RESET, pages, &count), 0);
+	for (size_t i = 0; i < count; i++)
+		found |= pages[i] == memory + written * PAGE;
+	cr_assert(found, "%zu others are", count);
+	for (size_t i = 0; i < PAGES; i++)
+		cr_assert_eq(memory[i * PAGE], i == written ? 0x5a : 0);
+	cr_assert_eq(pages_of_parent(0), 0);
+	kill(heir, SIGKILL);
+	cr_assert_eq(waitpid(heir, NULL, 0), heir);
+	/* The next one is like any other. */
+	memory[0] = 1;
+	cr_assert_eq(ww_discard(w, memory, PAGES * PAGE), 0);
+	cr_assert_eq(pages_of_parent(0), 0);
 }
 
 /* Threads that change the list of ranges and hold the lock while another one forks. */
