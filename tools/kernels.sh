@@ -46,7 +46,7 @@ every=$core,demo,winapi,badinput,pitfalls,fuzz
 plain=unit+,support+,abi+,kernel+,pitfalls+,process+
 read -r -d '' table <<EOF
 # kernels     thp           user  uffd     memory  cpus  ops    backend            suites
-6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,record,yama
+6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,record,yama,-slow
 6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,process+,record,-slow
 6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,kernel+
 6.12          always        root  allowed  roomy   1     2000   uffd-thread        $core
