@@ -9,8 +9,8 @@
 unsigned forks_mark(void);
 
 /*
- * Since forks_mark() gave @mark no fork(3) was under way. clone(2) without the C library is not
- * seen.
+ * Since forks_mark() gave @mark no fork(3) was under way. _Fork(3), and clone(2) without the C
+ * library, are not seen.
  */
 bool forks_none_since(unsigned mark);
 

@@ -39,8 +39,8 @@ PATH=$PATH:/usr/sbin:/sbin
 # else is forced. The suites are those of tests/meson.build, with a + the tests in them that are for no
 # backend in particular, and with a - what is left out. The kernel that is here has whatever it has:
 # what cannot be used there is skipped. One processor is for what wakes a thread for every fault, which
-# takes milliseconds between two emulated ones. Everything is run on each kernel's own choice of a
-# backend, and on soft-dirty where it is the oldest.
+# takes milliseconds between two emulated ones. Everything is run on what each kernel's own choice
+# is where userfaultfd is allowed, and on soft-dirty where it is the oldest.
 core=backends,conformance,oracle,stress
 every=$core,demo,winapi,badinput,pitfalls,fuzz
 plain=unit+,support+,abi+,kernel+,pitfalls+,process+
