@@ -62,8 +62,8 @@ static void explain(const struct plan *plan)
 /*
  * Where many calls fail it matters less which is the first, and what was seen in the usual setting
  * need not be in others: all of the first few, and of the rest some, different ones for each error.
- * Where every process costs several times as much, under a sanitizer or where WW_FEW_FAULTS is set as
- * the kernel is slow at it, that has to do in the usual setting, too.
+ * Where every process costs several times as much, under a sanitizer or where WW_FEW_FAULTS is set
+ * as the kernel is slow at it, that has to do in the usual setting, too.
  */
 static unsigned next_nth(const struct plan *plan)
 {

@@ -16,7 +16,8 @@
 #define PAGES ((size_t)64)
 #define WRITTEN 9
 
-static char *memory, *target;
+/* Where they are mapped, and where the process has what it moves. */
+static char *memory, *target, *moved;
 static size_t page, bytes;
 
 enum order { WRITE = 'w', MOVE = 'm', MOVE_BACK = 'b' };
@@ -30,15 +31,14 @@ static int move(char *from, char *to)
 
 static int obey(char order)
 {
-	static char *at;
-	char *from = at ? at : memory;
+	char *from = moved;
 
 	if (order == WRITE) {
-		from[WRITTEN * page]++;
+		moved[WRITTEN * page]++;
 		return 0;
 	}
-	at = order == MOVE ? target : memory;
-	return move(from, at);
+	moved = order == MOVE ? target : memory;
+	return move(from, moved);
 }
 
 static void begin(void)
@@ -51,6 +51,7 @@ static void begin(void)
 	bytes = PAGES * page;
 	target = map_private(bytes);
 	memory = map_private(bytes);
+	moved = memory;
 	madvise(memory, bytes, MADV_NOHUGEPAGE);
 	memset(memory, 1, bytes);
 }

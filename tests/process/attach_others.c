@@ -25,10 +25,10 @@ enum order { MAP_ANEW = 'm', WRITE = 'w', WRITE_BEFORE = 'b', WATCH = 'W' };
 static int map_anew(void)
 {
 	munmap(memory, bytes);
-	return mmap(memory, bytes, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == memory
-		   ? 0
-		   : errno;
+	if (mmap(memory, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		 0) != memory)
+		return errno;
+	return 0;
 }
 
 static int watch(void)
@@ -37,7 +37,7 @@ static int watch(void)
 
 	memory[0] = 1;
 	if (uffd < 0 || !watch_attach(uffd, memory, bytes) || !watch_protect(uffd, memory, bytes))
-		return errno;
+		return EIO;
 	return 0;
 }
 
@@ -47,7 +47,10 @@ static int obey(char order)
 		return map_anew();
 	if (order == WATCH)
 		return watch();
-	memory[order == WRITE ? (ptrdiff_t)(WRITTEN * page_bytes()) : -(ptrdiff_t)page_bytes()]++;
+	if (order == WRITE)
+		memory[WRITTEN * page_bytes()]++;
+	if (order == WRITE_BEFORE)
+		memory[-(ptrdiff_t)page_bytes()]++;
 	return 0;
 }
 
