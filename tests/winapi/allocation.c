@@ -279,6 +279,8 @@ Test(winapi_allocation, top_down_is_accepted)
 
 Test(winapi_allocation, free_checks_its_arguments)
 {
+	/* Not on the stack, which may end less than a page behind it, where nothing can be freed. */
+	static BYTE foreign;
 	BYTE *base = alloc_watched(16);
 
 	WRITE(base, 4);
@@ -292,7 +294,7 @@ Test(winapi_allocation, free_checks_its_arguments)
 	FAILS_WITH(ERROR_INVALID_PARAMETER, VirtualFree(base + PAGE, SIZE_MAX, MEM_DECOMMIT));
 	FAILS_WITH(ERROR_INVALID_ADDRESS, VirtualFree(base + UNIT, 0, MEM_RELEASE));
 	FAILS_WITH(ERROR_INVALID_ADDRESS, VirtualFree(NULL, 0, MEM_RELEASE));
-	FAILS_WITH(ERROR_INVALID_ADDRESS, VirtualFree(&base, PAGE, MEM_DECOMMIT));
+	FAILS_WITH(ERROR_INVALID_ADDRESS, VirtualFree(&foreign, PAGE, MEM_DECOMMIT));
 	FAILS_WITH(ERROR_INVALID_PARAMETER, VirtualFree((void *)UINTPTR_MAX, 0, MEM_RELEASE));
 	EXPECT_WRITTEN(base, 16, 0, "4");
 	release(base);
