@@ -218,6 +218,19 @@ struct run {
 	bool empty;
 };
 
+#define MANY 16
+
+typedef uint64_t two_words __attribute__((vector_size(16), aligned(8), may_alias));
+
+/* The bits that MANY words have in common. */
+static uint64_t common(const uint64_t *words)
+{
+	const two_words *p = (const two_words *)words;
+	two_words all = p[0] & p[1] & p[2] & p[3] & p[4] & p[5] & p[6] & p[7];
+
+	return all[0] & all[1];
+}
+
 /* The first run at or behind pos, of what w->words tells about [base, end). */
 static bool next_run(const struct ww *w, uintptr_t base, uintptr_t pos, uintptr_t end,
 		     struct run *run)
@@ -227,10 +240,9 @@ static bool next_run(const struct ww *w, uintptr_t base, uintptr_t pos, uintptr_
 	const uint64_t *begin;
 	uint64_t least = PM_PRESENT | PM_SWAPPED;
 
-	/* Mostly all are: eight at a time. */
-	while (last - p >= 8 &&
-	       p[0] & p[1] & p[2] & p[3] & p[4] & p[5] & p[6] & p[7] & PM_UFFD_WP)
-		p += 8;
+	/* Mostly all are. */
+	while (last - p >= MANY && common(p) & PM_UFFD_WP)
+		p += MANY;
 	while (p < last && *p & PM_UFFD_WP)
 		p++;
 	begin = p;
