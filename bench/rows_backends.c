@@ -17,7 +17,7 @@ struct contest {
 	double get_reset;
 	double cycle;
 	double clean_get;
-	bool by_pagemap;        /* a clean get is judged by what reading pagemap costs */
+	bool by_pagemap;        /* a clean get is also judged by what mere reading of pagemap costs */
 };
 
 #define KINDS (WW_NO_THREAD | WW_NO_SIGNAL_HANDLER)
@@ -258,16 +258,14 @@ static size_t read_pagemap(void *arg)
 	return 0;
 }
 
-static void clean_get(struct backend *f)
+static void clean_get(struct backend *f, const char *what, size_t (*reference)(void *))
 {
-	const struct contest *contest = f->contest;
 	struct work work = {
 		.dirty = 0, .pairs = pairs_for(f->b, 200), .calls = 1,
-		.run = {[LIB] = lib_read, [REF] = contest->by_pagemap ? read_pagemap : ref_read},
+		.run = {[LIB] = lib_read, [REF] = reference},
 	};
 
-	limited_row(f, &work, contest->by_pagemap ? "clean get, pagemap read" : "clean get",
-		    contest->clean_get);
+	limited_row(f, &work, what, f->contest->clean_get);
 }
 
 static void run_rows(struct backend *f)
@@ -285,7 +283,10 @@ static void run_rows(struct backend *f)
 		return;
 	for (int i = 0; i < 5; i++)
 		get_reset(f, percents[i]);
-	clean_get(f);
+	clean_get(f, "clean get", ref_read);
+	/* What was read is not even looked at there. */
+	if (contest->by_pagemap)
+		clean_get(f, "clean get, pagemap read", read_pagemap);
 }
 
 /* NULL, or why the backend cannot be measured here. */
