@@ -1,40 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 #include "forks.h"
 
-#include <pthread.h>
+#include <sys/mman.h>
 
-static unsigned begun, ended;
-static bool counted;
+#include "context.h"
+#include "sys.h"
 
-static void begin(void)
+int forks_open(struct ww *w)
 {
-	__atomic_fetch_add(&begun, 1, __ATOMIC_SEQ_CST);
+	void *page;
+	int r = context_map(w, &page, w->page_size);
+
+	if (r < 0)
+		return r;
+	/* Whoever wrote to another part of a huge page would get the right back for all of it. */
+	sys_madvise((uintptr_t)page, w->page_size, MADV_NOHUGEPAGE);
+	w->canary = page;
+	return 0;
 }
 
-static void end(void)
+void forks_close(struct ww *w)
 {
-	__atomic_fetch_add(&ended, 1, __ATOMIC_SEQ_CST);
+	if (w->canary)
+		sys_munmap(w->canary, w->page_size);
+	w->canary = NULL;
 }
 
-/* What other threads of the parent have begun ends there. */
-static void begin_anew(void)
+static void write_to_canary(const struct ww *w)
 {
-	begun = 0;
-	ended = 0;
+	*(volatile char *)w->canary = 1;
 }
 
-/* Not when it is needed first: a handler of the program's may wait for our locks meanwhile. */
-__attribute__((constructor)) static void count_forks(void)
+void forks_mark(struct ww *w)
 {
-	counted = pthread_atfork(begin, end, begin_anew) == 0;
+	write_to_canary(w);
 }
 
-unsigned forks_mark(void)
+bool forks_none_since(struct ww *w)
 {
-	return __atomic_load_n(&ended, __ATOMIC_SEQ_CST);
-}
+	long before = sys_faults_taken();
 
-bool forks_none_since(unsigned mark)
-{
-	return counted && __atomic_load_n(&begun, __ATOMIC_SEQ_CST) == mark;
+	write_to_canary(w);
+	return before >= 0 && sys_faults_taken() == before;
 }

@@ -2,16 +2,21 @@
 #ifndef WW_FORKS_H
 #define WW_FORKS_H
 
-/* Whether this process forked meanwhile: its pages are a child's as well then. */
+/*
+ * Whether this process forked meanwhile, by fork(2) or otherwise: its pages are a child's as well
+ * then. A fork protects all private memory, so the next write to a page of ours faults, whatever
+ * has become of the child.
+ */
 
 #include <stdbool.h>
 
-unsigned forks_mark(void);
+struct ww;
 
-/*
- * Since forks_mark() gave @mark no fork(3) was under way. _Fork(3), and clone(2) without the C
- * library, are not seen.
- */
-bool forks_none_since(unsigned mark);
+int forks_open(struct ww *w);
+void forks_close(struct ww *w);
+
+void forks_mark(struct ww *w);
+/* Since the last forks_mark(); false also where the kernel took the page away for a while. */
+bool forks_none_since(struct ww *w);
 
 #endif

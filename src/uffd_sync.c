@@ -14,6 +14,8 @@ int uffd_sync_open(struct ww *w, int flags, uint64_t features, const char **why)
 {
 	int r = pagemap_open_to_read(w, why);
 
+	if (r == 0)
+		r = forks_open(w);
 	if (r < 0)
 		return r;
 	*why = "the kernel's userfaultfd does not write-protect (Linux 5.14, x86-64 or arm64)";
@@ -23,6 +25,7 @@ int uffd_sync_open(struct ww *w, int flags, uint64_t features, const char **why)
 void uffd_sync_close(struct ww *w)
 {
 	pagemap_close(w);
+	forks_close(w);
 	if (w->unreadable)
 		sys_munmap(w->unreadable, w->page_size);
 	w->unreadable = NULL;
@@ -179,7 +182,7 @@ static int fill_protected(struct ww *w, uintptr_t start, uintptr_t end)
  * Protects what nobody has written since it was dropped, by way of the zero page. A page that a
  * child shares may be either.
  */
-static int refill(struct ww *w, uintptr_t start, uintptr_t end, unsigned forks)
+static int refill(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	int n = fill(w, start, end);
 
@@ -187,22 +190,22 @@ static int refill(struct ww *w, uintptr_t start, uintptr_t end, unsigned forks)
 		n = protect(w, start, end);
 	if (n == 0)
 		n = release_raced(w, start, end);
-	return n == 0 && !forks_none_since(forks) ? uffd_unprotect(w, start, end) : n;
+	return n == 0 && !forks_none_since(w) ? uffd_unprotect(w, start, end) : n;
 }
 
 /* A marker would look like a page that was written and swapped out before it could be seen. */
 int uffd_sync_discard(struct ww *w, struct range *r, const struct mapping *m)
 {
-	unsigned forks = forks_mark();
 	int n;
 
 	if (m->kind == MAPPING_SHARED)
 		return uffd_discard_shared(w, r, m);
+	forks_mark(w);
 	n = maps_drop(m);
 	if (n < 0)
 		return n == -ENOMEM ? n : -ENOTSUP;
 	n = w->no_zero_page ? fill_protected(w, m->start, m->end)
-			    : refill(w, m->start, m->end, forks);
+			    : refill(w, m->start, m->end);
 	if (n < 0 && uffd_settle(w, m->start, m->end) < 0)
 		r->all_written = true;
 	return n;

@@ -280,6 +280,7 @@ Test(fork, a_child_that_closed_everything_closes_nothing_of_its_own_later)
 
 /* What another thread writes to as soon as content was dropped, and a child gets a share of. */
 static char *raced;
+static pid_t (*bequeath)(void);
 static pid_t heir;
 
 int __real_sys_madvise(uintptr_t start, size_t len, int advice);
@@ -293,7 +294,7 @@ int __wrap_sys_madvise(uintptr_t start, size_t len, int advice)
 		return r;
 	*raced = 0x5a;
 	raced = NULL;
-	heir = fork();
+	heir = bequeath();
 	if (heir == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pause();
@@ -302,17 +303,17 @@ int __wrap_sys_madvise(uintptr_t start, size_t len, int advice)
 	return r;
 }
 
-Test(fork, a_write_that_races_with_a_discard_is_reported)
+static void race(pid_t (*do_fork)(void))
 {
 	const size_t written = 5;
 	void *pages[PAGES];
 	size_t count = PAGES;
 	bool found = false;
 
-	skip_if(NOT_ATOMIC);
 	for (size_t i = 0; i < PAGES; i++)
 		memory[i * PAGE] = 1;
 	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+	bequeath = do_fork;
 	raced = memory + written * PAGE;
 	cr_assert_eq(ww_discard(w, memory, PAGES * PAGE), 0);
 	cr_assert_null(raced);
@@ -329,6 +330,18 @@ Test(fork, a_write_that_races_with_a_discard_is_reported)
 	memory[0] = 1;
 	cr_assert_eq(ww_discard(w, memory, PAGES * PAGE), 0);
 	cr_assert_eq(pages_of_parent(0), 0);
+}
+
+Test(fork, a_write_that_races_with_a_discard_is_reported)
+{
+	skip_if(NOT_ATOMIC);
+	race(fork);
+}
+
+Test(fork, also_where_the_c_library_sees_no_fork)
+{
+	skip_if(NOT_ATOMIC);
+	race(raw_clone);
 }
 
 /* Threads that change the list of ranges and hold the lock while another one forks. */
