@@ -26,20 +26,12 @@ void forks_close(struct ww *w)
 	w->canary = NULL;
 }
 
-static void write_to_canary(const struct ww *w)
-{
-	*(volatile char *)w->canary = 1;
-}
-
 void forks_mark(struct ww *w)
 {
-	write_to_canary(w);
+	sys_write_faults(w->canary);
 }
 
 bool forks_none_since(struct ww *w)
 {
-	long before = sys_faults_taken();
-
-	write_to_canary(w);
-	return before >= 0 && sys_faults_taken() == before;
+	return !sys_write_faults(w->canary);
 }

@@ -78,8 +78,8 @@ bool sys_can_read(uintptr_t addr);
 /* Whether it is part of a huge page of hugetlbfs. */
 bool sys_is_hugetlb(uintptr_t page);
 
-/* How many page faults this thread has taken. */
-long sys_faults_taken(void);
+/* Writes to it; whether that was a fault, or may have been. */
+bool sys_write_faults(volatile char *byte);
 /* Whether this thread is known to be the only one of the process. */
 bool sys_is_alone(void);
 

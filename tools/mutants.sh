@@ -56,12 +56,12 @@ mutant 'sticky mark on the last range only' src/api_query.c 's/struct range \*r 
 mutant 'no check for remapped memory' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC |/filter.flags = 0 |/' pitfalls-remap
 mutant 'gaps: no check for remapped memory' src/gaps.c 's/if (at->sure || at->seen >= end)/if (1)/' pitfalls-remap
 mutant 'gaps: reset over the gap' src/gaps.c 's/^\tend = earlier(at->range->end, span->end);/\tend = span->end;/' pitfalls-remap
-mutant 'lazy with huge pages' $arm 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_UNMERGEABLE}/' pitfalls-lazy
+mutant 'lazy with huge pages' src/maps.c 's/sys_madvise(start, end - start, MADV_NOHUGEPAGE)/0/' pitfalls-lazy
 mutant 'a huge zero page is a hole' $arm 's/^\t       region->categories & WWK_PAGE_IS_HUGE;/\t       0;/' pitfalls-lazy
-mutant 'lazy with merging' $arm 's/{MADV_NOHUGEPAGE, MADV_UNMERGEABLE}/{MADV_NOHUGEPAGE}/' pitfalls-lazy
+mutant 'lazy with merging' src/maps.c 's/sys_madvise(start, end - start, MADV_UNMERGEABLE)/0/' pitfalls-lazy
 mutant 'lazy on populated memory' $arm 's/r->mode = armed == r->start ? PS_LAZY : PS_ARMED;/r->mode = PS_LAZY;/' pitfalls-lazy
 mutant 'lazy on shared memory' $arm 's/kind == MAPPING_PRIVATE_ANON && //' conformance pitfalls-kernels
-mutant 'lazy with discards' $arm 's/ && !(r->flags & WW_DISCARDS))/)/' conformance
+mutant 'lazy with discards' $arm 's/ \&\& !(r->flags & WW_DISCARDS)//' conformance
 mutant 'everything armed' $arm 's/n = plan(w, r);/;/' pitfalls-lazy
 mutant 'small parts are not armed' $arm 's/from - armed >= lazy_hole(w)/from - armed >= 0/' pitfalls-lazy
 mutant 'require present' $backend 's/WWK_PAGE_IS_PRESENT | WWK_PAGE_IS_SWAPPED,/WWK_PAGE_IS_PRESENT,/' pitfalls-swap
@@ -75,7 +75,7 @@ mutant 'writes into holes are not looked for' $arm 's/int r = n > 0 ? release_ra
 mutant 'reset by protecting' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset.*/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC; if (reset) uffd_protect(w, start, end);/' pitfalls-scan
 mutant 'vec NULL' $scan 's/\.vec_len = max,/.vec_len = 0,/; s/\.vec = (uintptr_t)v,/.vec = 0,/' pitfalls-scan
 mutant 'accept every version' src/pagemap_scan_probe.c 's/return major == 6 .*/return false;/' pitfalls-kernels
-mutant 'no trial' src/pagemap_scan_probe.c 's/!tracks(w, &lazy) || !tracks(w, &armed)/0/' pitfalls-kernels
+mutant 'no trial' src/pagemap_scan_probe.c 's/!tracks(w, &lazy)) || !tracks(w, &armed)/0)/' pitfalls-kernels
 mutant 'no way around a denied call' $uffd 's/if (open_device(w) == 0)/if (0)/' pitfalls-kernels
 mutant 'privileged userfaultfd' $backend 's/uffd_open(w, WWK_UFFD_USER_MODE_ONLY, features, 0, why)/uffd_open(w, 0, features, 0, why)/' pitfalls-kernels
 mutant 'hugetlb is fine' $uffd 's/if (!(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_NR)) ||/if (0 \&\&/' pitfalls-kernels
@@ -103,7 +103,8 @@ mutant 'uffd: a reset protects a page more' $sync '/^static int take(/,/^}/s/n =
 mutant 'uffd: a reset protects nothing' $sync '/^static int take(/,/^}/s/n = protect(w, start, \*end);/n = 0;/' conformance@uffd-thread
 mutant 'uffd: remapped memory goes unseen' $sync 's/return r == 0 ? -ESTALE : r;/return r == 0 ? 1 : r;/' pitfalls-remap@uffd-thread
 mutant 'uffd: a repair arms clean' $sync '/^int uffd_sync_arm_written/,/^}/s/return uffd_unprotect(w, r->start, r->end);/return protect(w, r->start, r->end);/' pitfalls-remap@uffd-thread
-mutant 'uffd: discards hide writes' $sync 's/n = release_raced(w, m->start, m->end);/n = 0;/' pitfalls-races@uffd-thread
+mutant 'uffd: discards hide writes' $sync 's/n = release_raced(w, start, end);/n = 0;/' pitfalls-races@uffd-thread
+mutant 'uffd: discards see no fork' src/forks.c 's/return !sys_write_faults(w->canary);/return true;/' pitfalls-fork@uffd-thread
 mutant 'uffd: a marker hides what was swapped' $sync '/^int uffd_sync_discard/,/^}/s/n = fill(w, m->start, m->end);/n = 0;/; s/if (w->words\[i\] & PM_SWAPPED ||/if (/' pitfalls-swap@uffd-thread
 mutant 'shared memory is protected too late' $backend 's/if (m->kind == MAPPING_SHARED && r->mode == PS_ARMED)/if (0)/' pitfalls-swap
 mutant 'uffd: holes are reported' $sync 's/if (s->m.start > pos)/if (0)/' conformance@uffd-thread pitfalls-remap@uffd-thread
