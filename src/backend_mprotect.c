@@ -13,8 +13,27 @@
 #include "faults.h"
 #include "trial.h"
 
+/* A failed ww_watch() may leave memory protected that is in no range, and so may one in a parent. */
+static void detach_rest(struct ww *w)
+{
+	uintptr_t pos = 0, end = page_states_end(&w->states);
+	bool ends = w->ends;
+
+	w->ends = true;
+	while ((pos = page_states_skip(&w->states, pos, end, STATE_WATCHED, 0)) < end) {
+		uintptr_t stop = page_states_skip(&w->states, pos, end, STATE_WATCHED,
+						  STATE_WATCHED);
+
+		mp_detach(w, pos, stop);
+		pos = stop;
+	}
+	w->ends = ends;
+}
+
 static void mp_close(struct ww *w)
 {
+	if (w->has_watched)
+		detach_rest(w);
 	faults_leave(w);
 	page_states_free(&w->states);
 	mp_spare_free(w);
@@ -84,11 +103,44 @@ static int mp_open(struct ww *w, const char **why)
 	return r;
 }
 
+static int attach_mapped(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	struct maps_walk walk;
+	struct mapping m;
+	int r;
+
+	maps_walk(&walk, start, end);
+	while ((r = context_next_mapping(w, &walk, &m)) > 0) {
+		r = mp_attach(w, &m);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+/* When the process forked, a thread may have been about to forget what is still in the list. */
+static int attach_half_forgotten(struct ww *w)
+{
+	int result = 0;
+
+	for (struct range *r = registry_first(&w->registry, 0); r; r = range_next(r)) {
+		if (page_states_skip(&w->states, r->start, r->end, STATE_WATCHED, STATE_WATCHED) <
+		    r->end)
+			result = attach_mapped(w, r->start, r->end);
+		if (result < 0)
+			break;
+	}
+	return result;
+}
+
 /* Handler and page states are the child's by inheritance. */
 static int mp_inherit(struct ww *w)
 {
+	int r;
+
 	maps_close(&w->maps);
-	return maps_open(&w->maps);
+	r = maps_open(&w->maps);
+	return r == 0 ? attach_half_forgotten(w) : r;
 }
 
 const struct backend_ops backend_mprotect = {

@@ -41,11 +41,22 @@ static int apply(struct ww *w, uintptr_t start, uintptr_t end)
 	return result;
 }
 
+/* A child may have a range of which its parent was just forgetting the states. */
+static void change_watched(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
+{
+	while (start < end) {
+		uintptr_t from = page_states_skip(&w->states, start, end, STATE_WATCHED, 0);
+
+		start = page_states_skip(&w->states, from, end, STATE_WATCHED, STATE_WATCHED);
+		page_states_change(&w->states, from, start, clear, set);
+	}
+}
+
 static int change(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
 {
 	long before = mp_splits(w, start, end);
 
-	page_states_change(&w->states, start, end, clear, set);
+	change_watched(w, start, end, clear, set);
 	w->splits += mp_splits(w, start, end) - before;
 	return apply(w, start, end);
 }

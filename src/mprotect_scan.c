@@ -83,7 +83,8 @@ static int protect_span(struct ww *w, uintptr_t start, uintptr_t end)
 		uint8_t state = page_state(&w->states, start) & access_bits;
 		uintptr_t stop = page_states_skip(&w->states, start, end, access_bits, state);
 
-		r = sys_mprotect(start, stop - start, mp_program_prot(state));
+		if (state)
+			r = sys_mprotect(start, stop - start, mp_program_prot(state));
 		start = stop;
 	}
 	return r;

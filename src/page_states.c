@@ -101,7 +101,9 @@ bool page_states_use(const struct page_states *t, uintptr_t start, uintptr_t end
 
 uintptr_t page_states_end(const struct page_states *t)
 {
-	return (uintptr_t)(ROOT_SIZE * NODE_SIZE * LEAF_PAGES) << t->page_shift;
+	uint64_t end = (uint64_t)ROOT_SIZE * NODE_SIZE * LEAF_PAGES << t->page_shift;
+
+	return end < UINTPTR_MAX ? (uintptr_t)end : UINTPTR_MAX << t->page_shift;
 }
 
 static bool any_written(const uint8_t *p)
