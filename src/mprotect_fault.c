@@ -37,21 +37,57 @@ long mp_splits(const struct ww *w, uintptr_t start, uintptr_t end)
 	return n;
 }
 
-static uint8_t kind_of(uint8_t state)
-{
-	return state & (uint8_t)~STATE_WRITTEN;
-}
+static const uint8_t same_kind = (uint8_t)~STATE_WRITTEN, same_state = 0xff;
 
-/* The pages around that have the same protection, but not beyond [from, to). */
-static void spread(const struct ww *w, uintptr_t page, uintptr_t from, uintptr_t to,
+/* The pages around whose state is, masked, the same, but not beyond [from, to). */
+static void spread(const struct ww *w, uintptr_t page, uintptr_t from, uintptr_t to, uint8_t mask,
 		   uintptr_t *start, uintptr_t *end)
 {
-	uint8_t kind = kind_of(page_state(&w->states, page));
+	uint8_t alike = page_state(&w->states, page) & mask;
 
 	*start = page;
-	while (*start > from && kind_of(page_state(&w->states, *start - w->page_size)) == kind)
+	while (*start > from && (page_state(&w->states, *start - w->page_size) & mask) == alike)
 		*start -= w->page_size;
-	*end = page_states_skip(&w->states, page, to, (uint8_t)~STATE_WRITTEN, kind);
+	*end = page_states_skip(&w->states, page, to, mask, alike);
+}
+
+/* Makes *start and *end, around the page, those of a piece without holes. */
+static void keep_off_holes(const struct ww *w, uintptr_t page, uintptr_t *start, uintptr_t *end)
+{
+	uintptr_t low = *start, high = page, mask = ~(w->page_size - 1);
+
+	while (low < high) {
+		uintptr_t middle = (low + (high - low) / 2) & mask;
+
+		if (sys_is_whole(middle, page + w->page_size - middle))
+			high = middle;
+		else
+			low = middle + w->page_size;
+	}
+	*start = high;
+	low = page + w->page_size;
+	high = *end;
+	while (low < high) {
+		uintptr_t middle = ((low + (high - low) / 2) & mask) + w->page_size;
+
+		if (sys_is_whole(page, middle - page))
+			low = middle;
+		else
+			high = middle - w->page_size;
+	}
+	*end = low;
+}
+
+/* Of [start, end) what there is around the page: a hole would end it, perhaps before the page. */
+static int unprotect(const struct ww *w, uintptr_t page, uintptr_t start, uintptr_t end, int prot)
+{
+	int r = sys_mprotect(start, end - start, prot);
+
+	if (r == -ENOMEM && end - start > w->page_size) {
+		keep_off_holes(w, page, &start, &end);
+		r = sys_mprotect(start, end - start, prot);
+	}
+	return r;
 }
 
 /* page is the one that faulted; all others that were armed are reported for its sake. */
@@ -65,22 +101,19 @@ static int release(struct ww *w, uintptr_t page, uintptr_t start, uintptr_t end,
 	page_states_change(&w->states, start, end, 0, STATE_WRITTEN);
 	w->splits += mp_splits(w, start, end) - before;
 	__atomic_fetch_add(&w->widened, others, __ATOMIC_RELAXED);
-	return sys_mprotect(start, end - start, prot);
+	return unprotect(w, page, start, end, prot);
 }
 
-/*
- * Where the kernel has no mapping left all the same, what is joined with others costs none; and
- * where that stopped at a hole, perhaps before the page, there is one left again.
- */
+/* Where the kernel has no mapping left all the same, what is joined with others costs none. */
 static int release_all(struct ww *w, uintptr_t page, int prot)
 {
 	uintptr_t start, end;
 	int r;
 
-	spread(w, page, 0, UINTPTR_MAX & ~(w->page_size - 1), &start, &end);
+	spread(w, page, 0, UINTPTR_MAX, same_kind, &start, &end);
 	r = release(w, page, start, end, prot);
 	while (r == -ENOMEM && mp_spare_give(w))
-		r = sys_mprotect(start, end - start, prot);
+		r = unprotect(w, page, start, end, prot);
 	return r == -ENOMEM ? sys_mprotect(page, w->page_size, prot) : r;
 }
 
@@ -89,13 +122,15 @@ static COLD int let_go(struct ww *w, uintptr_t page)
 	uint8_t state = page_state(&w->states, page);
 	uintptr_t start = page, end = page + w->page_size;
 	uintptr_t block = page & ~(BLOCK - 1);
+	uintptr_t block_end = block < UINTPTR_MAX - BLOCK ? block + BLOCK : UINTPTR_MAX;
 	int prot = mp_program_prot(state), r;
 
 	if (!(state & STATE_WRITE))
 		return -EACCES;
 	if (state & STATE_WRITTEN) {
-		/* Another thread was quicker, or the protection is not what the table says. */
-		r = sys_mprotect(page, w->page_size, prot);
+		/* Another thread was quicker, or un-protecting them all ended at a hole. */
+		spread(w, page, block, block_end, same_state, &start, &end);
+		r = unprotect(w, page, start, end, prot);
 		return r == -ENOMEM ? release_all(w, page, prot) : r;
 	}
 	if (w->splits >= 2 * w->most_splits)
@@ -104,7 +139,7 @@ static COLD int let_go(struct ww *w, uintptr_t page)
 	if (w->splits >= w->most_splits || w->splits < w->most_splits / 2)
 		w->widens = w->splits >= w->most_splits;
 	if (w->widens)
-		spread(w, page, block, block + BLOCK, &start, &end);
+		spread(w, page, block, block_end, same_kind, &start, &end);
 	r = release(w, page, start, end, prot);
 	return r == -ENOMEM ? release_all(w, page, prot) : r;
 }

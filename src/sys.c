@@ -233,6 +233,12 @@ bool sys_is_alone(void)
 	return stat("/proc/self/task", &st) == 0 && st.st_nlink == 3;
 }
 
+/* That is all that MS_ASYNC does. */
+bool sys_is_whole(uintptr_t addr, size_t len)
+{
+	return syscall(SYS_msync, addr, len, MS_ASYNC) == 0 || errno != ENOMEM;
+}
+
 bool sys_is_mapped(uintptr_t page)
 {
 	unsigned char there;

@@ -75,6 +75,8 @@ void sys_futex_wake(uint32_t *word);
 /* Whether anything is mapped there; whether it can be read, asked in a way that no filter denies. */
 bool sys_is_mapped(uintptr_t page);
 bool sys_can_read(uintptr_t addr);
+/* Whether all of it is mapped, for all that can be known. */
+bool sys_is_whole(uintptr_t addr, size_t len);
 /* Whether it is part of a huge page of hugetlbfs. */
 bool sys_is_hugetlb(uintptr_t page);
 

@@ -156,6 +156,24 @@ Test(widening, every_other_page_of_a_gib)
 	unmap(memory, PAGES * PAGE);
 }
 
+/* Where un-protecting many pages at once ends at a hole. */
+Test(widening, every_other_page_around_a_hole)
+{
+	const size_t hole = PAGES / 8 + 1;
+
+	if (number_in("/proc/meminfo", "MemAvailable: %lu") < 3ul << 20)
+		cr_skip_test("less than 3 GiB of memory are available");
+	memory = map_private(PAGES * PAGE);
+	madvise(memory, PAGES * PAGE, MADV_NOHUGEPAGE);
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+	cr_assert_eq(munmap(memory + hole * PAGE, PAGE), 0);
+	alternate(0);
+	cr_assert_eq(ww_unwatch(w, memory, PAGES * PAGE), 0);
+	cr_assert_leq(mappings(), 1000, "all the mappings are two again");
+	unmap(memory, hole * PAGE);
+	unmap(memory + (hole + 1) * PAGE, (PAGES - hole - 1) * PAGE);
+}
+
 /* What a page takes of the mappings, the next reset gives back, whatever the memory held before. */
 static void expect_given_back(int prot, int flags)
 {
@@ -209,11 +227,28 @@ static size_t use_up_mappings(char *p, size_t pages)
 	return i;
 }
 
+#define MORE 256
+static char *more[MORE];
+
+/* Mappings that are joined with no other; returns how many there were left for them. */
+static size_t use_up_the_rest(void)
+{
+	size_t count = 0;
+
+	while (count < MORE) {
+		more[count] = mmap(NULL, PAGE, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		if (more[count] == MAP_FAILED)
+			break;
+		count++;
+	}
+	return count;
+}
+
 /* Armed memory is read-only, too: one mapping with what lies before and behind it. */
 Test(widening, when_mappings_are_used_up_and_neighbours_are_read_only)
 {
 	const size_t pages = 4096, many = max_map_count() + 64;
-	char *large, *others, *more[256];
+	char *large, *others;
 	struct ww *other;
 	size_t count;
 
@@ -231,16 +266,12 @@ Test(widening, when_mappings_are_used_up_and_neighbours_are_read_only)
 	cr_assert_eq(mprotect(memory - PAGE, PAGE, PROT_READ), 0);
 	cr_assert_eq(mprotect(memory + pages * PAGE, PAGE, PROT_READ), 0);
 	use_up_mappings(large, many);
-	for (count = 0; count < 256; count++) {
-		more[count] = mmap(NULL, PAGE, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-		if (more[count] == MAP_FAILED)
-			break;
-	}
+	count = use_up_the_rest();
 	memory[9 * PAGE]++;
 	ww_free(other);
 	memory[-2 * (ptrdiff_t)PAGE]++;
 	unmap(large, many * PAGE);
-	cr_assert_lt(count, 256, "there were mappings left");
+	cr_assert_lt(count, MORE, "there were mappings left");
 	while (count)
 		unmap(more[--count], PAGE);
 	others_reported(pages, 9, pages);
@@ -249,6 +280,34 @@ Test(widening, when_mappings_are_used_up_and_neighbours_are_read_only)
 	cr_assert_eq(others_reported(pages, 7, 512), 0);
 	cr_assert_eq(ww_unwatch(w, memory, pages * PAGE), 0);
 	unmap(others, (pages + 5) * PAGE);
+}
+
+Test(widening, when_mappings_are_used_up_and_there_is_a_hole)
+{
+	const size_t pages = 64, many = max_map_count() + 64;
+	size_t count;
+	char *large;
+
+	if (many > 300000)
+		cr_skip_test("vm.max_map_count is too large to be used up");
+	memory = map_private(pages * PAGE);
+	memset(memory, 1, pages * PAGE);
+	large = map_private(many * PAGE);
+	cr_assert_eq(ww_watch(w, memory, pages * PAGE, 0), 0);
+	cr_assert_eq(munmap(memory + 2 * PAGE, PAGE), 0);
+	use_up_mappings(large, many);
+	count = use_up_the_rest();
+	write_every(pages, 4, 2);
+	unmap(large, many * PAGE);
+	cr_assert_lt(count, MORE, "there were mappings left");
+	while (count)
+		unmap(more[--count], PAGE);
+	others_reported(pages, 4, 2);
+	write_every(pages, 7, 16);
+	cr_assert_eq(others_reported(pages, 7, 16), 0);
+	cr_assert_eq(ww_unwatch(w, memory, pages * PAGE), 0);
+	unmap(memory, 2 * PAGE);
+	unmap(memory + 3 * PAGE, (pages - 3) * PAGE);
 }
 
 Test(widening, when_the_program_has_used_up_all_mappings)
