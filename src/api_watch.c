@@ -27,6 +27,14 @@ static int arm_pieces(struct ww *w, uintptr_t start, uintptr_t end, unsigned fla
 	return 0;
 }
 
+/* The memory must not stay protected, whatever that takes. */
+static void detach_at_any_price(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	w->ends = true;
+	w->backend->ops->detach(w, start, end);
+	w->ends = false;
+}
+
 static int watch_new(struct ww *w, const struct mapping *m, unsigned flags)
 {
 	int r;
@@ -40,7 +48,7 @@ static int watch_new(struct ww *w, const struct mapping *m, unsigned flags)
 		return r;
 	r = arm_pieces(w, m->start, m->end, flags, m->kind);
 	if (r < 0)
-		w->backend->ops->detach(w, m->start, m->end);
+		detach_at_any_price(w, m->start, m->end);
 	return r;
 }
 
@@ -59,7 +67,7 @@ static int repair(struct ww *w, struct range *range, const struct mapping *m, un
 	range->flags |= flags;
 	r = ops->arm_written(w, range);
 	if (r < 0)
-		ops->detach(w, m->start, m->end);
+		detach_at_any_price(w, m->start, m->end);
 	else
 		range->all_written = false;
 	return r;
@@ -121,7 +129,7 @@ static void undo(struct ww *w, uintptr_t start, uintptr_t end)
 		struct range *next = range_next(range);
 
 		if (range->fresh) {
-			w->backend->ops->detach(w, range->start, range->end);
+			detach_at_any_price(w, range->start, range->end);
 			registry_remove(&w->registry, range);
 		}
 		range = next;

@@ -66,7 +66,7 @@ struct guard {
  * @widened:     pages that counted as written because others were
  * @spare_memory, @spares: mappings in reserve, and how many are left
  * @has_watched: memory of the program's, so that faults of its threads can be under way
- * @ends:        ww_free() is under way, which nothing can refuse any more
+ * @ends:        something ceases to be watched, which nothing can refuse any more
  * @clear_refs:  /proc/self/clear_refs
  * @words:       PM_WORDS of /proc/self/pagemap
  * @regions:     the backend's result vector, good until its next scan
