@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "context.h"
+#include "mprotect.h"
 
 /* What watching by protection takes away from a program: system calls that write, mprotect(2). */
 
@@ -34,28 +35,6 @@ int ww_prepare_write(struct ww *w, void *addr, size_t len)
 	return r;
 }
 
-/* Watched or not, in ascending order, as mprotect(2) would. */
-static int protect(struct ww *w, uintptr_t start, uintptr_t end, int prot)
-{
-	int r = 0;
-
-	while (r == 0 && start < end) {
-		struct range *range = registry_first(&w->registry, start);
-		uintptr_t stop = end;
-
-		if (range && range->start > start && range->start < end)
-			stop = range->start;
-		if (range && range->start <= start) {
-			stop = range->end < end ? range->end : end;
-			r = w->backend->ops->protect(w, range, start, stop, prot);
-		} else {
-			r = sys_mprotect(start, stop - start, prot);
-		}
-		start = stop;
-	}
-	return r;
-}
-
 int ww_protect(struct ww *w, void *addr, size_t len, int prot)
 {
 	uintptr_t start, end;
@@ -63,12 +42,12 @@ int ww_protect(struct ww *w, void *addr, size_t len, int prot)
 
 	if (!w || context_pages(w, addr, len, &start, &end) < 0 || start != (uintptr_t)addr)
 		return -EINVAL;
-	if (!w->backend->ops->protect)
-		return sys_mprotect(start, end - start, prot);
+	if (w->backend->ops != &backend_mprotect)
+		return mp_protect(start, end, prot);
 	r = context_enter(w);
 	if (r < 0)
 		return r;
-	r = protect(w, start, end, prot);
+	r = mp_protect(start, end, prot);
 	context_leave(w);
 	return r;
 }

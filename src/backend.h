@@ -59,7 +59,6 @@ struct ww;
  *            and no private mapping of a file; its pages count as not written then
  * @prepare:  let the kernel write to [start, end) in r, which may count as written from now on
  *            [left out where the kernel can anyway]
- * @protect:  mprotect(2) for [start, end) in r [left out where mprotect(2) will do]
  */
 struct backend_ops {
 	int (*open)(struct ww *w, const char **why);
@@ -80,7 +79,6 @@ struct backend_ops {
 	int (*mark)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
 	int (*discard)(struct ww *w, struct range *r, const struct mapping *m);
 	int (*prepare)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
-	int (*protect)(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, int prot);
 };
 
 /**

@@ -158,5 +158,4 @@ const struct backend_ops backend_mprotect = {
 	.mark = mp_mark,
 	.discard = mp_discard,
 	.prepare = mp_prepare,
-	.protect = mp_protect,
 };

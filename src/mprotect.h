@@ -44,6 +44,7 @@ int mp_settle(struct ww *w, uintptr_t start, uintptr_t end);
 int mp_mark(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
 int mp_discard(struct ww *w, struct range *r, const struct mapping *m);
 int mp_prepare(struct ww *w, struct range *r, uintptr_t start, uintptr_t end);
-int mp_protect(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, int prot);
+/* mprotect(2), also for pages that contexts with this backend watch, all of them. */
+int mp_protect(uintptr_t start, uintptr_t end, int prot);
 
 #endif

@@ -314,25 +314,67 @@ static int protect_alike(struct ww *w, uintptr_t start, uintptr_t end, uint8_t b
 	return r;
 }
 
-/* On an error some of it may have the new protection, as after mprotect(2). */
-int mp_protect(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, int prot)
+/* With the lock: the context that watches what is at start, or NULL, and where that ends. */
+static uintptr_t watched_until(uintptr_t start, uintptr_t end, struct ww **out)
 {
-	uint8_t bits = state_of(prot) & prot_bits;
-	sigset_t old;
+	*out = NULL;
+	for (struct client *c = clients.first; c; c = c->next) {
+		uintptr_t next;
+
+		if (c->kind != &backend_mprotect)
+			continue;
+		next = page_states_skip(c->states, start, end, STATE_WATCHED, 0);
+		if (next == start) {
+			*out = c->w;
+			return page_states_skip(c->states, start, end, STATE_WATCHED,
+						STATE_WATCHED);
+		}
+		end = next < end ? next : end;
+	}
+	return end;
+}
+
+/* On an error some of it may have the new protection, as after mprotect(2). */
+static int protect(uintptr_t start, uintptr_t end, int prot)
+{
 	int n = 0;
 
-	(void)r;
-	/* The states have no place for more. */
-	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
-		return -EINVAL;
-	clients_lock(&old);
 	while (n == 0 && start < end) {
+		struct ww *w;
+		uintptr_t stop = watched_until(start, end, &w);
 		uint8_t state;
-		uintptr_t stop = same_until(w, start, end, &state);
 
-		n = protect_alike(w, start, stop, bits);
+		if (w) {
+			stop = same_until(w, start, stop, &state);
+			n = protect_alike(w, start, stop, state_of(prot) & prot_bits);
+		} else {
+			n = sys_mprotect(start, stop - start, prot);
+		}
 		start = stop;
 	}
+	return n;
+}
+
+static bool any_watched(uintptr_t start, uintptr_t end)
+{
+	struct ww *w;
+
+	return watched_until(start, end, &w) < end || w;
+}
+
+int mp_protect(uintptr_t start, uintptr_t end, int prot)
+{
+	sigset_t old;
+	int n;
+
+	if (!clients_begun())
+		return sys_mprotect(start, end - start, prot);
+	clients_lock(&old);
+	/* The states have no place for more. */
+	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC) && any_watched(start, end))
+		n = -EINVAL;
+	else
+		n = protect(start, end, prot);
 	clients_unlock(&old);
 	return n;
 }

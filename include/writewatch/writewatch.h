@@ -493,7 +493,8 @@ WW_PUBLIC int ww_prepare_write(struct ww *w, void *addr, size_t len);
  * @prot: PROT_READ and so on, as for mprotect(2)
  *
  * A program that may run with the mprotect backend changes the protection of watched memory by this
- * call only: the backend cannot tell the program's protection from its own. No page's state changes.
+ * call only: the backend cannot tell the program's protection from its own. Any context will do, as
+ * the call minds what all contexts of the process watch. No page's state changes.
  *
  * Return: 0, or, with the front of the range perhaps changed,
  *   -EINVAL   @addr is not page aligned, @len is 0, the range wraps or reaches into the kernel's
