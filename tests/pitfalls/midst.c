@@ -51,7 +51,8 @@ static void end(void)
 
 TestSuite(midst, .init = begin, .fini = end, .timeout = 60);
 
-static enum { NOWHERE, PROTECTED, FORGOTTEN } where;
+/* A thread that handles faults does the same calls. */
+static _Thread_local enum { NOWHERE, PROTECTED, FORGOTTEN } where;
 static void (*child)(void);
 static int status = -1;
 
