@@ -52,13 +52,17 @@ static int child(struct stress *s)
 	return 0;
 }
 
+bool can_fork(void)
+{
+	return !thread_sanitizer && !address_sanitizer;
+}
+
 void *forker(void *arg)
 {
 	struct job *job = arg;
 	struct stress *s = job->s;
 
-	/* Their locks are not made for the fork of a process with threads. */
-	while (!thread_sanitizer && !address_sanitizer && !told_to(&s->stop_writers)) {
+	while (can_fork() && !told_to(&s->stop_writers)) {
 		int status = -1;
 		pid_t pid = fork();
 

@@ -17,7 +17,14 @@
 #define REAL_US (thread_sanitizer ? 100 : 400)
 #define PROF_US 1000
 
+/* So many stores there are for each signal, if the timers can do that. */
+#define LEAST_STORES 8
+#define MOST_STORES 64
+#define SLOWEST 64
+
 static struct stress *target;
+/* By how much the timers are slower than they could be. */
+static unsigned slower = SLOWEST;
 static bool held, stopped;
 static int64_t writing;
 static uint64_t handled, handled_inside;
@@ -38,7 +45,8 @@ static void write_somewhere(uint64_t number)
  */
 static void set_timer(int which, long us)
 {
-	const struct itimerval timer = {{0, thread_sanitizer ? 0 : us}, {0, us}};
+	const long wait = us * slower;
+	const struct itimerval timer = {{0, thread_sanitizer ? 0 : wait}, {0, wait}};
 
 	if (setitimer(which, &timer, NULL) != 0)
 		abort();
@@ -69,6 +77,24 @@ static void take(int how)
 	pthread_sigmask(how, &set, NULL);
 }
 
+/*
+ * For the next time, as many signals as the stores allow. Where a handler, with its fault, takes longer
+ * than the timers, nothing else would ever happen.
+ */
+static void adjust(void)
+{
+	static uint64_t signals_before, stores_before;
+	uint64_t signals = signals_handled() - signals_before + 1;
+	uint64_t stores = target->stores - stores_before;
+
+	signals_before = signals_handled();
+	stores_before = target->stores;
+	if (stores < signals * LEAST_STORES && slower < SLOWEST)
+		slower *= 4;
+	for (; stores > signals * MOST_STORES && slower > 1; signals *= 4)
+		slower /= 4;
+}
+
 void signals_start(struct stress *s)
 {
 	target = s;
@@ -88,6 +114,7 @@ void signals_stop(void)
 	set_timer(ITIMER_REAL, 0);
 	set_timer(ITIMER_PROF, 0);
 	take(SIG_UNBLOCK);
+	adjust();
 }
 
 void signals_hold(void)

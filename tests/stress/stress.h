@@ -46,7 +46,9 @@ struct stress {
 	void *child_list[PAGES];
 
 	/* What was done; atomic. */
-	uint64_t stores, kernel_stores, reports, wrong, forks, neighbours, repeated;
+	uint64_t stores, kernel_stores, gets, reports, wrong, forks, neighbours, repeated;
+	/* Of all rounds that are over. */
+	uint64_t signals;
 };
 
 struct job {
@@ -77,6 +79,9 @@ static inline bool is_read_only(size_t page)
 	return page % 8 == 7;
 }
 
+/* Not under a sanitizer whose locks are not made for the fork of a process with threads. */
+bool can_fork(void);
+
 /* Threads; they run until the writers are stopped. */
 void *forker(void *job);
 void *neighbour(void *job);
@@ -87,7 +92,7 @@ void unmap_between(struct stress *s, size_t bytes);
 
 /*
  * Timers whose handlers write to the memory, in any thread that was started before. Once stopped, no
- * handler writes any more.
+ * handler writes any more. They are as fast as they may be for the writers to get on, too.
  */
 void signals_start(struct stress *s);
 void signals_stop(void);
@@ -98,5 +103,10 @@ uint64_t signals_handled(void);
 /* This thread is in a call of the library, or not; how many signals came to those that were. */
 void signals_inside(bool is);
 uint64_t signals_handled_inside(void);
+
+/* Whether enough was done to tell something; a failure for each that was not; a line with all of it. */
+bool done_enough(const struct stress *s);
+void done_check(const struct stress *s);
+void done_print(const struct stress *s, size_t rounds, size_t stale);
 
 #endif
