@@ -37,10 +37,11 @@ PATH=$PATH:/usr/sbin:/sbin
 # pressed into (calm), or under pressure with a swap, on how many processors, and with how many
 # operations in each random test; "auto=x" is the automatic choice, which has to be x, and anything
 # else is forced. The suites are those of tests/meson.build, with a + the tests in them that are for no
-# backend in particular, and with a - what is left out. The kernel that is here has whatever it has:
-# what cannot be used there is skipped. One processor is for what wakes a thread for every fault, which
-# takes milliseconds between two emulated ones. Everything is run on what each kernel's own choice
-# is where userfaultfd is allowed, and on soft-dirty where it is the oldest.
+# backend in particular, and with a - what is left out; what has a = is a variable for the tests. The
+# kernel that is here has whatever it has: what cannot be used there is skipped. One processor is for
+# what wakes a thread for every fault, which takes milliseconds between two emulated ones. Everything is
+# run on what each kernel's own choice is where userfaultfd is allowed, and on soft-dirty where it is
+# the oldest.
 core=backends,conformance,oracle,stress
 every=$core,demo,winapi,badinput,pitfalls,fuzz
 plain=unit+,support+,abi+,kernel+,pitfalls+,process+
@@ -64,6 +65,7 @@ all           always        root  denied   roomy   2     2000   auto=mprotect   
 6.1,6.12      always        user  allowed  roomy   2     2000   soft-dirty         $core
 6.1           never         user  allowed  roomy   2     2000   soft-dirty         $core,winapi,badinput,pitfalls,fuzz
 6.12          never         user  allowed  roomy   2     2000   soft-dirty         $core
+6.12          never         user  allowed  roomy   2     2000   soft-dirty         stress,WW_SECONDS=60
 own           always        user  allowed  roomy   2     3000   soft-dirty         backends
 6.12          always        root  allowed  calm    2     3000   auto=pagemap-scan  layouts+
 6.1           always        root  allowed  calm    2     3000   auto=uffd-thread   layouts+
@@ -152,7 +154,7 @@ EOF
 
 # plan KERNEL THP: the table's lines for it, as run.sh wants them.
 plan() {
-	local kernels thp user uffd memory cpus ops backend suites name options how
+	local kernels thp user uffd memory cpus ops backend suites name options how settings
 
 	while read -r kernels thp user uffd memory cpus ops backend suites; do
 		if ! has "$kernels" "${1%-oldest}" || ! has "$thp" "$2"; then
@@ -166,6 +168,8 @@ plan() {
 		fi
 		name="$user $uffd $memory $backend cpus=$cpus"
 		name=${name/ cpus=2/} name=${name/ allowed/} name=${name/ roomy/}
+		settings=$(tr , '\n' <<<"$suites" | grep '=' | tr '\n' ' ') settings=${settings% }
+		name+=${settings:+ $settings}
 		[[ $how != any ]] || name=${name/auto=/auto, }
 		[[ $name =~ $only ]] || continue
 		options=
@@ -178,7 +182,8 @@ plan() {
 		[[ $uffd == denied ]] && options+=' --deny-userfaultfd'
 		((cpus == 2)) || options+=" --cpus $cpus"
 		[[ $1:$2 == own:never ]] && options+=' --no-huge-pages'
-		printf '%s|%s|%s|%s|%s|%s|%s\n' "$name" "$options" "$memory" "${WW_OPS:-$ops}" \
+		printf '%s|%s|%s|%s|%s|%s|%s\n' "$name" "$options" "$memory" \
+			"WW_OPS=${WW_OPS:-$ops}${settings:+ $settings}" \
 			"$how" "$backend" "$(programs_of "$suites" "$backend")"
 	done <<<"$(grep -v '^#' <<<"$table")"
 }

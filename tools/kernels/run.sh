@@ -9,13 +9,13 @@
 # plan asks for memory pressure. Prints what the programs print, between lines that begin with @@;
 # report.py reads them. A line of the plan is
 #
-#   name|options of launch|roomy, calm, swap, or skip:why not|WW_OPS|how|backend|programs
+#   name|options of launch|roomy, calm, swap, or skip:why not|settings|how|backend|programs
 #
-# How is forced, auto where the automatic choice has to be that backend, or any where it may be
-# another. Programs with an @ at the end are told to use the backend, whatever would be chosen.
+# Settings are VARIABLE=VALUE, for the environment. How is forced, auto where the automatic choice has
+# to be that backend, or any where it may be another. Programs with an @ at the end are told to use the
+# backend, whatever would be chosen.
 
 programs=$1 plan=$2 cgroup=${3:-}
-limits="--seconds ${WW_PROGRAM_LIMIT:-300} --test-seconds ${WW_TEST_LIMIT:-120}"
 
 now() {
 	cut -d. -f1 /proc/uptime
@@ -53,6 +53,7 @@ command_of() {
 # run NAME: returns its exit status.
 run() {
 	began=$(now)
+	limits="--seconds ${WW_PROGRAM_LIMIT:-300} --test-seconds ${WW_TEST_LIMIT:-120}"
 	unset WRITEWATCH_BACKEND
 	case $how$1 in
 	forced* | *@) export WRITEWATCH_BACKEND="$backend" ;;
@@ -95,15 +96,20 @@ run_under_pressure() {
 }
 
 messages
-while IFS='|' read -r name options memory WW_OPS how backend names <&3; do
+while IFS='|' read -r name options memory settings how backend names <&3; do
 	echo "@@ config $name"
-	export WW_OPS
-	case $memory in
-	roomy) run_programs ;;
-	calm) run_with_swap ;;
-	swap) run_under_pressure ;;
-	skip:*) echo "@@ skip ${memory#skip:}" ;;
-	esac
+	# The next line has other settings.
+	(
+		for setting in $settings; do
+			export "${setting?}"
+		done
+		case $memory in
+		roomy) run_programs ;;
+		calm) run_with_swap ;;
+		swap) run_under_pressure ;;
+		skip:*) echo "@@ skip ${memory#skip:}" ;;
+		esac
+	)
 	messages
 done 3<"$plan"
 echo "@@ done"
