@@ -32,10 +32,10 @@ exec </dev/null
 export LC_ALL=C.UTF-8
 PATH=$PATH:/usr/sbin:/sbin
 
-# What is run: on each kernel of the first column, with huge pages as in the second, as which user,
-# with userfaultfd allowed or denied, with enough memory (roomy), also with a swap that nothing is
-# pressed into (calm), or under pressure with a swap, on how many processors, and with how many
-# operations in each random test; "auto=x" is the automatic choice, which has to be x, and anything
+# What is run: on each kernel of the first column, with huge pages as in the second, as which user, with
+# userfaultfd allowed, denied, or granted to everybody, with enough memory (roomy), also with a swap that
+# nothing is pressed into (calm), or under pressure with a swap, on how many processors, and with how
+# many operations in each random test; "auto=x" is the automatic choice, which has to be x, and anything
 # else is forced. The suites are those of tests/meson.build, with a + the tests in them that are for no
 # backend in particular, and with a - what is left out; what has a = is a variable for the tests. The
 # kernel that is here has whatever it has: what cannot be used there is skipped. One processor is for
@@ -56,6 +56,7 @@ read -r -d '' table <<EOF
 6.12          never         user  allowed  roomy   2     2000   uffd-sigbus        $core
 6.1           always        root  allowed  roomy   1     2000   auto=uffd-thread   $every,process+,record
 6.1           never         root  allowed  roomy   1     2000   auto=uffd-thread   $core
+6.1           always        user  granted  roomy   1     2000   auto=uffd-thread   backends,conformance
 6.1           always        user  allowed  roomy   2     2000   auto=uffd-sigbus   $core,process+,record,-slow
 6.1           never         user  allowed  roomy   2     2000   auto=uffd-sigbus   $every
 all           always        root  denied   roomy   2     2000   auto=mprotect      backends,demo
@@ -180,6 +181,11 @@ plan() {
 			memory='skip:needs root'
 		fi
 		[[ $uffd == denied ]] && options+=' --deny-userfaultfd'
+		if [[ $uffd == granted ]]; then
+			settings="vm.unprivileged_userfaultfd=1${settings:+ $settings}"
+			# What is for everybody else here stays as it is.
+			[[ $1 != own ]] || memory='skip:needs a virtual machine'
+		fi
 		((cpus == 2)) || options+=" --cpus $cpus"
 		[[ $1:$2 == own:never ]] && options+=' --no-huge-pages'
 		printf '%s|%s|%s|%s|%s|%s|%s\n' "$name" "$options" "$memory" \

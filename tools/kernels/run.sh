@@ -11,9 +11,10 @@
 #
 #   name|options of launch|roomy, calm, swap, or skip:why not|settings|how|backend|programs
 #
-# Settings are VARIABLE=VALUE, for the environment. How is forced, auto where the automatic choice has
-# to be that backend, or any where it may be another. Programs with an @ at the end are told to use the
-# backend, whatever would be chosen.
+# Settings are VARIABLE=VALUE, for the environment; with a dot in its name the variable is one of the
+# kernel, and is put back. How is forced, auto where the automatic choice has to be that backend, or any
+# where it may be another. Programs with an @ at the end are told to use the backend, whatever would be
+# chosen.
 
 programs=$1 plan=$2 cgroup=${3:-}
 
@@ -95,13 +96,23 @@ run_under_pressure() {
 	swapoff "$WW_SWAP"
 }
 
+# set_kernel SETTING: and how it is put back, in undo.
+set_kernel() {
+	undo="$undo ${1%%=*}=$(sysctl -n "${1%%=*}")"
+	sysctl -w "$1" >/dev/null || echo "@@ trouble not set: $1"
+}
+
 messages
 while IFS='|' read -r name options memory settings how backend names <&3; do
 	echo "@@ config $name"
 	# The next line has other settings.
 	(
+		undo=
 		for setting in $settings; do
-			export "${setting?}"
+			case ${setting%%=*} in
+			*.*) set_kernel "$setting" ;;
+			*) export "${setting?}" ;;
+			esac
 		done
 		case $memory in
 		roomy) run_programs ;;
@@ -109,6 +120,9 @@ while IFS='|' read -r name options memory settings how backend names <&3; do
 		swap) run_under_pressure ;;
 		skip:*) echo "@@ skip ${memory#skip:}" ;;
 		esac
+		for setting in $undo; do
+			sysctl -w "$setting" >/dev/null
+		done
 	)
 	messages
 done 3<"$plan"

@@ -32,7 +32,7 @@ def cells_of(results):
             if backend is None:
                 continue
             user = ' '.join(word for word in config['name'].split()
-                            if word in ('root', 'user', 'denied'))
+                            if word in ('root', 'user', 'denied', 'granted'))
             if config['how'] != 'forced':
                 chosen.setdefault((kernel, user), set()).add(backend)
             for match in filter(None, map(OVER.match, config['found'])):
