@@ -47,22 +47,22 @@ every=$core,demo,winapi,badinput,pitfalls,fuzz
 plain=unit+,support+,abi+,kernel+,pitfalls+,process+
 read -r -d '' table <<EOF
 # kernels     thp           user  uffd     memory  cpus  ops    backend            suites
-6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,$plain,record,yama,-slow
-6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,process+,record,-slow
-6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,kernel+
+6.12          always        root  allowed  roomy   2     10000  auto=pagemap-scan  $every,probe,$plain,record,yama,-slow
+6.12          always        user  allowed  roomy   2     10000  auto=pagemap-scan  $core,probe,process+,record,-slow
+6.12          never         root  allowed  roomy   2     10000  auto=pagemap-scan  $core,probe,kernel+
 6.12          always        root  allowed  roomy   1     2000   uffd-thread        $core
 6.12          never         root  allowed  roomy   1     2000   uffd-thread        $core
 6.12          always        user  allowed  roomy   2     2000   uffd-sigbus        $core
 6.12          never         user  allowed  roomy   2     2000   uffd-sigbus        $core
-6.1           always        root  allowed  roomy   1     2000   auto=uffd-thread   $every,process+,record
-6.1           never         root  allowed  roomy   1     2000   auto=uffd-thread   $core
-6.1           always        user  granted  roomy   1     2000   auto=uffd-thread   backends,conformance
-6.1           always        user  allowed  roomy   2     2000   auto=uffd-sigbus   $core,process+,record,-slow
-6.1           never         user  allowed  roomy   2     2000   auto=uffd-sigbus   $every
-all           always        root  denied   roomy   2     2000   auto=mprotect      backends,demo
-6.1,6.12      always        user  denied   roomy   2     2000   auto=mprotect      $core
-6.1           never         user  denied   roomy   2     2000   auto=mprotect      $core,demo,pitfalls
-6.12          never         user  denied   roomy   2     2000   auto=mprotect      $core
+6.1           always        root  allowed  roomy   1     2000   auto=uffd-thread   $every,probe,process+,record
+6.1           never         root  allowed  roomy   1     2000   auto=uffd-thread   $core,probe
+6.1           always        user  granted  roomy   1     2000   auto=uffd-thread   backends,probe,conformance
+6.1           always        user  allowed  roomy   2     2000   auto=uffd-sigbus   $core,probe,process+,record,-slow
+6.1           never         user  allowed  roomy   2     2000   auto=uffd-sigbus   $every,probe
+all           always        root  denied   roomy   2     2000   auto=mprotect      backends,probe,demo
+6.1,6.12      always        user  denied   roomy   2     2000   auto=mprotect      $core,probe
+6.1           never         user  denied   roomy   2     2000   auto=mprotect      $core,probe,demo,pitfalls
+6.12          never         user  denied   roomy   2     2000   auto=mprotect      $core,probe
 6.1,6.12      always        user  allowed  roomy   2     2000   soft-dirty         $core
 6.1           never         user  allowed  roomy   2     2000   soft-dirty         $core,winapi,badinput,pitfalls,fuzz
 6.12          never         user  allowed  roomy   2     2000   soft-dirty         $core

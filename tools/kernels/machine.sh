@@ -13,7 +13,7 @@ copy_programs() {
 	mapfile -t files < <(find "$build/tests" -maxdepth 1 -type f -name 'test-*')
 	files+=("$build"/tests/vm/{launch,reclaim,backends} "$build/cmd/writewatch"
 		"$build/tests/fuzz/test-fuzz-replay")
-	files+=("$build"/tests/command/{writer,recording-print} tests/vm/{record,yama}.sh)
+	files+=("$build"/tests/command/{writer,recording-print} tests/vm/{probe,record,yama}.sh)
 	# Servers to attach to, those that are installed.
 	files+=("$build/tests/process/real" tests/vm/real.sh)
 	mapfile -t -O ${#files[@]} files < <(command -v redis-server redis-benchmark sqlite3)

@@ -43,7 +43,7 @@ command_of() {
 	case $1 in
 	backends) echo "$programs/backends $([ "$how" = any ] || echo "$backend")" ;;
 	demo) echo "$programs/writewatch demo --size 16M --seconds 3" ;;
-	probe) echo "$programs/writewatch probe" ;;
+	probe) echo "/bin/sh $programs/probe.sh $programs $([ "$how" = auto ] && echo "$backend")" ;;
 	selftest) echo "$programs/selftest" ;;
 	real | record | yama) echo "/bin/sh $programs/$1.sh $programs" ;;
 	fuzz-replay@) echo "$programs/test-fuzz-replay $programs/../corpus" ;;
