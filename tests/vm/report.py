@@ -56,6 +56,12 @@ CASES = {
             'not ok - 6.1 thp=always user auto: the kernel does not complain'], 1),
     'a warning at the start': (PLAN, GOOD.replace('Linux', 'BUG: unable'), [], [
         'not ok - 6.1 thp=always start: the kernel does not complain'], 1),
+    'messages that cannot be read': (PLAN, GOOD.replace('[ 1.0] fine', '@@ unread not permitted'), [], [
+        'not ok - 6.1 thp=always user auto: the kernel does not complain',
+        '#   its messages cannot be read: not permitted'], 1),
+    'messages that cannot be read here': (
+        PLAN, GOOD.replace('[ 1.0] fine', '@@ unread not permitted'), ['--own'], [
+            'ok - 6.1 thp=always user auto: the kernel does not complain # SKIP not permitted'], 0),
     'another kernel': (PLAN, GOOD.replace('6.1.0 always', '6.2.0 always'), [], [
         'not ok - 6.1 thp=always machine: is the one wanted, to the end'], 1),
     'other huge pages': (PLAN, GOOD.replace('6.1.0 always', '6.1.0 never'), [], [

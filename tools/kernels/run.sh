@@ -26,15 +26,15 @@ swapped() {
 	awk '$1 == "pswpout" {out = $2} $1 == "pswpin" {back = $2} END {print out, back}' /proc/vmstat
 }
 
-# The messages of the kernel since the last call, if they can be read.
+# The messages of the kernel since the last call, or why they cannot be read.
 seen=0
 messages() {
 	echo "@@ messages"
-	if [ -n "$cgroup" ]; then
-		dmesg -c
-	elif text=$(dmesg 2>/dev/null); then
+	if ! text=$(dmesg ${cgroup:+-c} 2>&1); then
+		echo "@@ unread $(printf '%s\n' "${text:-dmesg failed}" | tail -n 1)"
+	else
 		printf '%s\n' "$text" | tail -n "+$((seen + 1))"
-		seen=$(printf '%s\n' "$text" | wc -l)
+		[ -n "$cgroup" ] || seen=$(printf '%s\n' "$text" | wc -l)
 	fi
 	echo "@@ end messages"
 }
