@@ -66,6 +66,7 @@ all           always        root  denied   roomy   2     2000   auto=mprotect   
 6.12          never         user  denied   roomy   2     2000   auto=mprotect      $core,probe
 6.1,6.12      always        user  allowed  roomy   2     2000   soft-dirty         $core
 6.1           never         user  allowed  roomy   2     2000   soft-dirty         $core,winapi,badinput,pitfalls,fuzz
+6.1           never         user  allowed  roomy   2     2000   soft-dirty         faults,WW_FEW_FAULTS=1,WW_TEST_LIMIT=300
 6.12          never         user  allowed  roomy   2     2000   soft-dirty         $core
 6.12          never         user  allowed  roomy   2     2000   soft-dirty         stress,WW_SECONDS=60
 own           always        user  allowed  roomy   2     3000   soft-dirty         backends
