@@ -7,6 +7,28 @@
 
 /* Which calls the library makes, and how each can fail: data. */
 
+/* Who makes the call: the program's thread; or a signal handler, or the thread for faults. */
+enum scope { BY_CALLER, BY_HANDLER };
+
+/**
+ * enum setting - what is amiss all the time
+ * @NO_USERFAULTFD_CALL: the system call is denied, and the device is not
+ * @NO_QUERY_MAP:        what is mapped has to be read as text
+ * @NO_MARKERS:          private pages that are not there cannot be protected
+ * @STALE_BITS:          what mremap(2) leaves behind is not known
+ * @NO_ZERO_PAGE:        what is only read gets a page of its own
+ * @EVERY_FAULT_TWICE:   the thread for faults fails to un-protect a page at the first try
+ */
+enum setting {
+	USUAL,
+	NO_USERFAULTFD_CALL,
+	NO_QUERY_MAP,
+	NO_MARKERS,
+	STALE_BITS,
+	NO_ZERO_PAGE,
+	EVERY_FAULT_TWICE,
+};
+
 enum call_id {
 	CALL_OPEN,
 	CALL_USERFAULTFD,
@@ -66,6 +88,26 @@ struct call {
 };
 
 extern const struct call calls[CALLS];
+
+/**
+ * struct reach - who makes a call where nothing fails
+ * @by:         backends that do, each 1 shifted by its place in the table of backends
+ * @in_handler: those whose handler does
+ * @perhaps:    those that do on some kernels, in either way
+ */
+struct reach {
+	enum setting setting;
+	enum call_id call;
+	unsigned by;
+	unsigned in_handler;
+	unsigned perhaps;
+};
+
+extern const struct reach reaches[];
+extern const size_t reach_count;
+
+/* Of one call in one setting; NULL: no backend makes it there on every kernel. */
+const struct reach *reach_find(enum setting setting, enum call_id call);
 
 enum api {
 	API_PROBE,

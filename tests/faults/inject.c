@@ -189,6 +189,17 @@ static bool asks_for_markers(const struct wwk_uffdio_api *api)
 	return api->features & (WWK_UFFD_FEATURE_WP_UNPOPULATED | WWK_UFFD_FEATURE_WP_ASYNC);
 }
 
+/* Of the thread for faults. */
+static bool is_first_try(enum call_id call)
+{
+	static _Thread_local bool again;
+
+	if (!is_setting(EVERY_FAULT_TWICE) || call != CALL_UFFD_PROTECT || is_caller)
+		return false;
+	again = !again;
+	return again;
+}
+
 long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 {
 	enum call_id call = call_of_request(request);
@@ -199,6 +210,8 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 		return -ENOTTY;
 	if (call == CALL_UFFD_API && is_setting(NO_MARKERS) && asks_for_markers(arg))
 		return -EINVAL;
+	if (is_first_try(call))
+		return -ENOENT;
 	if (!fails(call))
 		return __real_sys_ioctl(fd, request, arg);
 	/* Whoever handles faults lets go of all memory where one cannot be resolved. */

@@ -12,9 +12,6 @@
  * --wrap for everything in src/sys.h that can fail. A process and its children count together.
  */
 
-/* Who makes the call: the program's thread; or a signal handler, or the thread for faults. */
-enum scope { BY_CALLER, BY_HANDLER };
-
 /**
  * enum mode - which calls fail
  * @ONCE:  the n-th
@@ -22,16 +19,6 @@ enum scope { BY_CALLER, BY_HANDLER };
  * @LATE:  the n-th, after the kernel did the work
  */
 enum mode { ONCE, EVER, LATE };
-
-/**
- * enum setting - what is amiss all the time
- * @NO_USERFAULTFD_CALL: the system call is denied, and the device is not
- * @NO_QUERY_MAP:        what is mapped has to be read as text
- * @NO_MARKERS:          private pages that are not there cannot be protected
- * @STALE_BITS:          what mremap(2) leaves behind is not known
- * @NO_ZERO_PAGE:        what is only read gets a page of its own
- */
-enum setting { USUAL, NO_USERFAULTFD_CALL, NO_QUERY_MAP, NO_MARKERS, STALE_BITS, NO_ZERO_PAGE };
 
 struct plan {
 	enum setting setting;

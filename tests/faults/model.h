@@ -49,12 +49,14 @@ struct page {
  * @failure: what is wrong; empty: nothing
  * @backend: what was chosen
  * @at:      the step that ran last
+ * @locked:  some of the memory is locked
  * @errors:  that calls returned, each once
  */
 struct result {
 	char failure[256];
 	char backend[24];
 	const char *at;
+	bool locked;
 	size_t error_count;
 	struct {
 		enum api api;

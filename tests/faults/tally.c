@@ -16,6 +16,7 @@ static const char *const settings[] = {
 	[NO_MARKERS] = " without markers",
 	[STALE_BITS] = " with stale bits",
 	[NO_ZERO_PAGE] = " without a zero page",
+	[EVERY_FAULT_TWICE] = " with every fault twice",
 };
 static const char *const scopes[] = {"", " in the handler"};
 static const char *const modes[] = {"only", "and all behind", "late"};

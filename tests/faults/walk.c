@@ -7,6 +7,7 @@
  */
 #include <criterion/criterion.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,6 +130,36 @@ static bool is_answer(const struct plan *plan, int error)
 	return plan->setting == NO_QUERY_MAP && error == END_OF_FILE;
 }
 
+/* Other kernels are as this one is in other settings. */
+static bool may_be_made(enum call_id call, unsigned here)
+{
+	unsigned by = 0;
+
+	for (size_t i = 0; i < reach_count; i++)
+		if (reaches[i].call == call)
+			by |= reaches[i].by | reaches[i].in_handler | reaches[i].perhaps;
+	return by & here;
+}
+
+/* A call that is never made is never made to fail. The automatic choice does a part of it all. */
+static void expect_reached(const struct plan *plan)
+{
+	const struct reach *r = reach_find(plan->setting, plan->call);
+	unsigned here = 1u << (backend() - backend_rows);
+	bool expected = r && (plan->scope == BY_CALLER ? r->by : r->in_handler) & here;
+
+	if (is_auto())
+		return;
+	if (expected && !made && plan->call == CALL_DONTNEED_LOCKED && !result->locked)
+		fprintf(stderr, "# %s: left out: %s: no memory can be locked here, or not dropped\n",
+			chosen(), calls[plan->call].name);
+	else if (expected && !made)
+		cr_expect_fail("setting %d: %s is never made%s", plan->setting,
+			       calls[plan->call].name, plan->scope ? " in the handler" : "");
+	if (made && !may_be_made(plan->call, here))
+		cr_expect_fail("%s is made, and reach.c does not say so", calls[plan->call].name);
+}
+
 static void walk(enum setting setting, enum call_id call)
 {
 	struct plan plan = {.setting = setting, .call = call};
@@ -137,6 +168,7 @@ static void walk(enum setting setting, enum call_id call)
 	for (int scope = BY_CALLER; scope <= BY_HANDLER; scope++) {
 		plan.scope = (enum scope)scope;
 		look_at(&plan);
+		expect_reached(&plan);
 		if (!made)
 			continue;
 		for (size_t i = 0; i < 8 && c->lasting[i]; i++)
@@ -147,6 +179,15 @@ static void walk(enum setting setting, enum call_id call)
 	}
 }
 
+/* The calls for which the setting makes a difference. */
+static void walk_setting(enum setting setting)
+{
+	start(setting);
+	for (size_t i = 0; i < reach_count; i++)
+		if (reaches[i].setting == setting)
+			walk(setting, reaches[i].call);
+}
+
 Test(faults, every_call_may_fail_at_any_time)
 {
 	start(USUAL);
@@ -154,19 +195,21 @@ Test(faults, every_call_may_fail_at_any_time)
 		walk(USUAL, (enum call_id)call);
 }
 
+Test(faults, no_call_is_left_out)
+{
+	for (int call = 0; call < CALLS; call++)
+		cr_expect(may_be_made((enum call_id)call, UINT_MAX), "%s is expected nowhere",
+			  calls[call].name);
+}
+
 Test(faults, so_may_those_that_stand_in_for_userfaultfd)
 {
-	static const enum call_id those[] = {CALL_OPEN, CALL_ADOPT, CALL_UFFD_NEW, CALL_UFFD_API};
-
-	start(NO_USERFAULTFD_CALL);
-	for (size_t i = 0; i < sizeof(those) / sizeof(*those); i++)
-		walk(NO_USERFAULTFD_CALL, those[i]);
+	walk_setting(NO_USERFAULTFD_CALL);
 }
 
 Test(faults, so_may_the_reading_of_what_is_mapped)
 {
-	start(NO_QUERY_MAP);
-	walk(NO_QUERY_MAP, CALL_PREAD);
+	walk_setting(NO_QUERY_MAP);
 }
 
 static void need_synchronous_protection(void)
@@ -178,26 +221,26 @@ static void need_synchronous_protection(void)
 /* As on Linux before 6.4. */
 Test(faults, so_may_what_stands_in_for_markers)
 {
-	static const enum call_id those[] = {CALL_POPULATE_READ, CALL_NOHUGEPAGE, CALL_MPROTECT,
-					     CALL_UFFD_PROTECT};
-
 	need_synchronous_protection();
-	start(NO_MARKERS);
-	for (size_t i = 0; i < sizeof(those) / sizeof(*those); i++)
-		walk(NO_MARKERS, those[i]);
+	walk_setting(NO_MARKERS);
 }
 
 Test(faults, so_may_what_stands_in_for_the_zero_page)
 {
 	need_synchronous_protection();
-	start(NO_ZERO_PAGE);
-	walk(NO_ZERO_PAGE, CALL_UFFD_COPY);
+	walk_setting(NO_ZERO_PAGE);
 }
 
 /* As where mremap(2) leaves protection behind: Linux before 6.13. */
 Test(faults, so_may_the_question_whose_memory_it_is)
 {
 	need_synchronous_protection();
-	start(STALE_BITS);
-	walk(STALE_BITS, CALL_UFFD_ASK);
+	walk_setting(STALE_BITS);
+}
+
+Test(faults, so_may_letting_a_writer_try_again)
+{
+	if (is_auto() || strcmp(backend()->name, "uffd-thread") != 0)
+		cr_skip_test("a test of uffd-thread");
+	walk_setting(EVERY_FAULT_TWICE);
 }
