@@ -52,6 +52,10 @@ const struct call calls[CALLS] = {
 		.name = "mmap",
 		.lasting = {ENOMEM},
 	},
+	[CALL_MUNMAP] = {
+		.name = "munmap",
+		.lasting = {ENOMEM},
+	},
 	/* EPERM: the memory is sealed. */
 	[CALL_MPROTECT] = {
 		.name = "mprotect",

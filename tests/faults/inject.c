@@ -32,6 +32,13 @@ static _Thread_local bool is_caller;
 static _Thread_local bool in_handler;
 static long allocated;
 
+/* What a failure left mapped. More than these there are never. */
+static struct {
+	void *addr;
+	size_t len;
+} unmapped[256];
+static size_t unmapped_count;
+
 #define WRAP(type, name, ...)                                                                      \
 	type __real_##name(__VA_ARGS__);                                                           \
 	type __wrap_##name(__VA_ARGS__)
@@ -47,6 +54,7 @@ WRAP(ssize_t, sys_read, int fd, void *buffer, size_t size);
 WRAP(ssize_t, sys_write, int fd, const void *buffer, size_t size);
 WRAP(int, sys_poll, int a, int b, int timeout_ms);
 WRAP(int, sys_mmap, void **out, size_t len, int prot, int flags);
+WRAP(int, sys_munmap, void *addr, size_t len);
 WRAP(int, sys_madvise, uintptr_t addr, size_t len, int advice);
 WRAP(int, sys_mprotect, uintptr_t addr, size_t len, int prot);
 WRAP(int, sys_mremap, uintptr_t addr, size_t len, void **out);
@@ -71,6 +79,7 @@ void inject_begin(const struct plan *plan)
 	*inject = (struct inject){.plan = *plan};
 	is_caller = true;
 	allocated = 0;
+	unmapped_count = 0;
 }
 
 long inject_allocated(void)
@@ -285,6 +294,39 @@ int __wrap_sys_poll(int a, int b, int timeout_ms)
 int __wrap_sys_mmap(void **out, size_t len, int prot, int flags)
 {
 	return fails(CALL_MMAP) ? failure() : __real_sys_mmap(out, len, prot, flags);
+}
+
+/* The library may go on using it, and try again. */
+static size_t find_unmapped(const void *addr)
+{
+	size_t i = 0;
+
+	while (i < unmapped_count && unmapped[i].addr != addr)
+		i++;
+	return i;
+}
+
+int __wrap_sys_munmap(void *addr, size_t len)
+{
+	size_t i = find_unmapped(addr);
+
+	if (!fails(CALL_MUNMAP)) {
+		if (i < unmapped_count)
+			unmapped[i] = unmapped[--unmapped_count];
+		return __real_sys_munmap(addr, len);
+	}
+	if (i == sizeof(unmapped) / sizeof(*unmapped))
+		abort();
+	unmapped[i].addr = addr;
+	unmapped[i].len = len;
+	unmapped_count += i == unmapped_count;
+	return failure();
+}
+
+void inject_unmap(void)
+{
+	for (; unmapped_count; unmapped_count--)
+		munmap(unmapped[unmapped_count - 1].addr, unmapped[unmapped_count - 1].len);
 }
 
 static enum call_id call_of_advice(int advice)

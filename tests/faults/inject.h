@@ -55,5 +55,7 @@ void inject_prepare(void);
 void inject_begin(const struct plan *plan);
 /* Blocks that the library, in this process, got from malloc() and has not freed. */
 long inject_allocated(void);
+/* Un-maps what the library, in this process, could not. */
+void inject_unmap(void);
 
 #endif

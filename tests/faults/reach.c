@@ -37,6 +37,7 @@ const struct reach reaches[] = {
 	{USUAL, CALL_PWRITE, .by = ON_MPROTECT},
 	{USUAL, CALL_POLL, .in_handler = ON_THREAD},
 	{USUAL, CALL_MMAP, .by = ON_ALL},
+	{USUAL, CALL_MUNMAP, .by = ON_ALL},
 	/* ww_protect() makes it on all. */
 	{USUAL, CALL_MPROTECT, .by = ON_ALL, .in_handler = ON_MPROTECT},
 	{USUAL, CALL_MREMAP, .by = ON_SYNC},

@@ -160,6 +160,7 @@ static void expect_no_leaks(const struct model *m)
 	/* To a child the C library leaves the stacks of all threads, and so does the library. */
 	bool stack = m->child && m->row && !(m->row->guarantees & WW_NO_THREAD);
 
+	inject_unmap();
 	if (stack && mapped_pages() <= m->mapped_before + MOST_STACK)
 		setenv("WW_LEAKS", "fds", 1);
 	if (inject->plan.nth > 2 && mapped_pages() == m->mapped_before)
