@@ -88,5 +88,7 @@ bool case_run(const struct plan *plan, bool brief)
 		wrong("killed by SIG%s", sigabbrev_np(number));
 	else if (status && !result->failure[0])
 		wrong("%s", "exits");
+	if (inject->allocates)
+		wrong("%s", "whoever handles faults calls malloc() or free()");
 	return !result->failure[0];
 }

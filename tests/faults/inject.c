@@ -97,10 +97,15 @@ static bool is_setting(enum setting setting)
 	return is_on() && inject->plan.setting == setting;
 }
 
+static enum scope scope_of_call(void)
+{
+	return is_caller && !in_handler ? BY_CALLER : BY_HANDLER;
+}
+
 /* Counts the call; true: it is to fail. */
 static bool fails(enum call_id call)
 {
-	enum scope scope = is_caller && !in_handler ? BY_CALLER : BY_HANDLER;
+	enum scope scope = scope_of_call();
 	const struct plan *plan;
 	unsigned n;
 
@@ -224,7 +229,7 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 	if (!fails(call))
 		return __real_sys_ioctl(fd, request, arg);
 	/* Whoever handles faults lets go of all memory where one cannot be resolved. */
-	inject->gave_up |= !is_caller || in_handler;
+	inject->gave_up |= scope_of_call() == BY_HANDLER;
 	if (is_late())
 		__real_sys_ioctl(fd, request, arg);
 	return failure();
@@ -417,16 +422,25 @@ int __wrap_faults_join(struct ww *w, const void *kind, int number, fault_fn *fau
 	return __real_faults_join(w, kind, number, fault_in_handler);
 }
 
+/* Whoever handles a fault may have come in the middle of an allocation, or be waited for by one. */
+static void note_allocation(void)
+{
+	if (inject && scope_of_call() == BY_HANDLER)
+		inject->allocates = true;
+}
+
 void *__wrap_malloc(size_t size)
 {
 	void *p = fails(CALL_MALLOC) ? NULL : __real_malloc(size);
 
+	note_allocation();
 	allocated += p != NULL;
 	return p;
 }
 
 void __wrap_free(void *p)
 {
+	note_allocation();
 	allocated -= p != NULL;
 	__real_free(p);
 }

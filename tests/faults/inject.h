@@ -38,6 +38,7 @@ struct plan {
  * @failed:     how many of them failed
  * @in_handler: the last one that failed was in a signal handler
  * @gave_up:    who handles faults was told something that ends it
+ * @allocates:  who handles faults did, whose own fault nobody would handle
  */
 struct inject {
 	struct plan plan;
@@ -46,6 +47,7 @@ struct inject {
 	atomic_uint failed;
 	atomic_bool in_handler;
 	atomic_bool gave_up;
+	atomic_bool allocates;
 };
 
 extern struct inject *inject;
