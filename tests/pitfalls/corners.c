@@ -27,6 +27,9 @@ static void begin(void)
 
 TestSuite(corners, .init = begin, .timeout = 60);
 
+/* As much as backend_uffd_thread.c maps for it. */
+#define THREAD_STACK ((size_t)1 << 20)
+
 static bool has_handler(void)
 {
 	return !(backend()->guarantees & WW_NO_SIGNAL_HANDLER);
@@ -117,6 +120,33 @@ Test(corners, a_context_made_in_a_hole_of_watched_memory_works)
 {
 	int result = run_child(make_a_context_in_a_hole);
 
+	cr_assert_eq(result, 0, "%d", result);
+}
+
+/* Nobody would resolve the fault of the thread that resolves faults. */
+static void watch_the_stack_of_the_thread(void)
+{
+	uintptr_t at;
+
+	watch_memory(0);
+	at = __atomic_load_n(&w->thread_at, __ATOMIC_ACQUIRE);
+	if (!at)
+		_exit(2);
+	if (ww_watch(w, page_of((void *)at), PAGE, 0) != -ENOTSUP)
+		_exit(3);
+	if (ww_watch(w, w->stack, THREAD_STACK, 0) != -ENOTSUP)
+		_exit(4);
+	expect_watched();
+	unwatch_memory();
+}
+
+Test(corners, the_stack_of_the_thread_for_faults_cannot_be_watched)
+{
+	int result;
+
+	if (backend()->guarantees & WW_NO_THREAD)
+		cr_skip_test("%s: there is no thread for faults", backend()->name);
+	result = run_child(watch_the_stack_of_the_thread);
 	cr_assert_eq(result, 0, "%d", result);
 }
 
