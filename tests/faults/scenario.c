@@ -344,10 +344,11 @@ static void fork_and_go_on(struct model *m)
 	do_get(m, fresh, WW_RESET, 0);
 }
 
-/* The sanitizers' locks are not made for the fork of a process with threads. */
-static bool may_fork(const struct model *m)
+const char *scenario_no_fork(const struct backend_row *row)
 {
-	return !(address_sanitizer || thread_sanitizer) || m->row->guarantees & WW_NO_THREAD;
+	if (!(address_sanitizer || thread_sanitizer) || row->guarantees & WW_NO_THREAD)
+		return NULL;
+	return "the sanitizers' locks are not made for the fork of a process with threads";
 }
 
 void scenario_run(bool brief)
@@ -368,7 +369,7 @@ void scenario_run(bool brief)
 			write_by_kernel_and_protect(&m);
 			remap_and_unwatch(&m);
 			grow_dense(&m);
-			if (may_fork(&m))
+			if (!scenario_no_fork(m.row))
 				fork_and_go_on(&m);
 		}
 		recover(&m);

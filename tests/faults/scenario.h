@@ -13,4 +13,7 @@ void scenario_prepare(void);
  */
 void scenario_run(bool brief);
 
+/* NULL, or the reason why no part of it is done by a child. */
+const char *scenario_no_fork(const struct backend_row *row);
+
 #endif

@@ -19,6 +19,7 @@
 #include "checkers.h"
 #include "leaks.h"
 #include "model.h"
+#include "scenario.h"
 #include "tally.h"
 #include "uapi/procmap_query.h"
 
@@ -51,7 +52,11 @@ TestSuite(faults, .init = begin, .fini = tally_close, .timeout = 600);
 
 static void start(enum setting setting)
 {
+	const char *no_fork = scenario_no_fork(backend());
+
 	tally_open(chosen(), setting);
+	if (no_fork && !is_auto())
+		fprintf(stderr, "# %s: left out: fork: %s\n", chosen(), no_fork);
 	leaks_begin();
 }
 
