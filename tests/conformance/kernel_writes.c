@@ -159,23 +159,36 @@ Test(kernel_writes, by_io_uring)
 
 /*
  * The limit: a buffer that was registered, hence pinned, before the last reset is written without
- * the page table. Marking it is the way out, and works whether or not a kernel reports it.
+ * the page table, and nothing reports that. Marking it is the way out.
  */
+static void read_registered(struct watched *t, struct io_uring *ring, int fd)
+{
+	cr_assert_eq(ww_reset(t->w, t->memory, (size_t)PAGES * PAGE), 0);
+	cr_assert_eq(uring_read(ring, fd, t->memory + 40 * PAGE, 2 * PAGE, 0), 2 * PAGE, "%s",
+		     t->kind->name);
+	get(t, 0);
+	if (except(NOT_EXACT))
+		left_out("that such a write is not reported", NOT_EXACT);
+	else
+		EXPECT_NONE(t);
+	cr_assert_eq(ww_mark(t->w, t->memory + 40 * PAGE, 2 * PAGE), 0);
+	get(t, WW_RESET);
+	EXPECT(t, 40, 41);
+}
+
 static void by_registered_buffer(struct watched *t)
 {
 	struct iovec buffer = {prepared(t, 40 * PAGE, 2 * PAGE), 2 * PAGE};
-	int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	int r, fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	struct io_uring ring;
 
 	cr_assert_eq(io_uring_queue_init(4, &ring, 0), 0);
-	if (io_uring_register_buffers(&ring, &buffer, 1) == 0) {
-		cr_assert_eq(ww_reset(t->w, t->memory, (size_t)PAGES * PAGE), 0);
-		cr_assert_eq(uring_read(&ring, fd, t->memory + 40 * PAGE, 2 * PAGE, 0), 2 * PAGE,
-			     "%s", t->kind->name);
-		cr_assert_eq(ww_mark(t->w, t->memory + 40 * PAGE, 2 * PAGE), 0);
-		get(t, WW_RESET);
-		EXPECT(t, 40, 41);
-	}
+	r = io_uring_register_buffers(&ring, &buffer, 1);
+	if (r == 0)
+		read_registered(t, &ring, fd);
+	else
+		fprintf(stderr, "# %s: left out: %s: the kernel registers no such buffer: %s\n",
+			backend()->name, t->kind->name, strerror(-r));
 	io_uring_queue_exit(&ring);
 	close(fd);
 }
