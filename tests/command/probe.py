@@ -10,6 +10,7 @@ import platform
 import resource
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -283,20 +284,22 @@ def test_filtered():
     assert 'CAP_SYS_PTRACE' in changes(report, 'uffd-thread')
 
 
+def measured_ms():
+    began = time.monotonic()
+    told = run_json()['elapsed_ms']
+    assert 0 < told < (time.monotonic() - began) * 1e3
+    return told
+
+
 def test_time():
     if is_checked:
         raise Skip('sanitizers make everything slower')
-    best = None
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        began = time.monotonic()
-        told = run_json()['elapsed_ms']
-        assert 0 < told < (time.monotonic() - began) * 1e3
-        best = min(best or told, told)
-        # Where the processor is shared, one of many runs has it for itself.
-        if best < LIMIT_MS:
+    # What else the machine does may be half of a series, and is seldom half of several.
+    for _ in range(4):
+        median = statistics.median(measured_ms() for _ in range(11))
+        if median < LIMIT_MS:
             return
-    assert best < LIMIT_MS, f'{best} ms'
+    assert median < LIMIT_MS, f'{median} ms'
 
 
 tap.main(globals())
