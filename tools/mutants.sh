@@ -103,7 +103,7 @@ mutant 'uffd: a reset protects a page more' $sync '/^static int take(/,/^}/s/n =
 mutant 'uffd: a reset protects nothing' $sync '/^static int take(/,/^}/s/n = protect(w, start, \*end);/n = 0;/' conformance@uffd-thread
 mutant 'uffd: remapped memory goes unseen' $sync 's/return r == 0 ? -ESTALE : r;/return r == 0 ? 1 : r;/' pitfalls-remap@uffd-thread
 mutant 'uffd: a repair arms clean' $sync '/^int uffd_sync_arm_written/,/^}/s/return uffd_unprotect(w, r->start, r->end);/return protect(w, r->start, r->end);/' pitfalls-remap@uffd-thread
-mutant 'uffd: discards hide writes' $sync 's/n = release_raced(w, start, end);/n = 0;/' pitfalls-races@uffd-thread
+mutant 'uffd: discards hide writes' $sync 's/n = release_raced(w, start, end);/n = 0;/' pitfalls-fork@uffd-thread
 mutant 'uffd: discards see no fork' src/forks.c 's/return !sys_write_faults(w->canary);/return true;/' pitfalls-fork@uffd-thread
 mutant 'uffd: a marker hides what was swapped' $sync '/^int uffd_sync_discard/,/^}/s/n = fill(w, m->start, m->end);/n = 0;/; s/if (w->words\[i\] & PM_SWAPPED ||/if (/' pitfalls-swap@uffd-thread
 mutant 'shared memory is protected too late' $backend 's/if (m->kind == MAPPING_SHARED && r->mode == PS_ARMED)/if (0)/' pitfalls-swap
