@@ -90,6 +90,10 @@ struct call {
 
 extern const struct call calls[CALLS];
 
+/* Of an ioctl, and of advice to the kernel; ends the process if the table has none. */
+enum call_id call_of_request(unsigned long request);
+enum call_id call_of_advice(int advice);
+
 /**
  * struct reach - who makes a call where nothing fails
  * @by:         backends that do, each 1 shifted by its place in the table of backends

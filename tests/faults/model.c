@@ -114,11 +114,20 @@ static void set_watched(struct page *p)
 	p->watched = WATCHED;
 }
 
+/* The kernel would not let go of protected memory, for another reason than want of mappings. */
+static bool is_kept(void)
+{
+	return inject->failed && inject->plan.call == CALL_MPROTECT && inject->plan.error != ENOMEM;
+}
+
 int do_watch(struct model *m, struct part part, unsigned flags)
 {
 	int r = checked(m, API_WATCH, ww_watch(m->w, at(m, part.first), part.count * PAGE, flags));
 
 	for (size_t i = part.first; i < part.first + part.count; i++) {
+		/* What was protected before it failed, the kernel does not let go of either. */
+		if (r < 0 && page_of(m, i)->watched == NOT_WATCHED)
+			page_of(m, i)->locked |= is_kept() && inject->plan.mode == EVER;
 		if (r == 0)
 			set_watched(page_of(m, i));
 		else if (!lacks(m, NO_STALE))
@@ -126,12 +135,6 @@ int do_watch(struct model *m, struct part part, unsigned flags)
 			repair(page_of(m, i));
 	}
 	return r;
-}
-
-/* The kernel would not let go of protected memory, for another reason than want of mappings. */
-static bool is_kept(void)
-{
-	return inject->failed && inject->plan.call == CALL_MPROTECT && inject->plan.error != ENOMEM;
 }
 
 int do_unwatch(struct model *m, struct part part)

@@ -10,8 +10,9 @@ enum {
 	ON_SIGBUS = 4,
 	ON_MPROTECT = 8,
 	ON_SOFT_DIRTY = 16,
-	/* Those that register memory with a userfaultfd, and those whose faults somebody resolves. */
+	/* Those that register memory with a userfaultfd, and whose faults somebody resolves. */
 	ON_SYNC = ON_THREAD | ON_SIGBUS,
+	/* With or without. */
 	ON_UFFD = ON_SCAN | ON_SYNC,
 	/* Those that handle a signal. */
 	ON_SIGNAL = ON_SIGBUS | ON_MPROTECT,

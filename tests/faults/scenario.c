@@ -25,8 +25,8 @@
 /*
  * Of the pages of the model: empty private memory; a gap with memory that is not watched; private
  * memory with content; a gap with none; shared memory; memory watched for discards; some that may
- * not be touched at first; and so much that its way of being watched can change. Of those watched for
- * discards two are locked.
+ * not be touched at first; and so much that its way of being watched can change. Of those watched
+ * for discards two are locked.
  */
 static const struct part fresh = {0, 24}, gap = {24, 4}, filled = {28, 16}, hole = {44, 4},
 			 shared = {48, 16}, dropped = {64, 8}, secret = {72, 4}, large = {512, 512},
@@ -66,8 +66,8 @@ static void hide(struct model *m, struct part part)
 }
 
 /*
- * What is locked is dropped in a way of its own, which Linux before 5.18 lacks. Sanitizers would say
- * that they locked it.
+ * What is locked is dropped in a way of its own, which Linux before 5.18 lacks. Sanitizers only say
+ * that they lock it.
  */
 static void lock(const struct model *m, struct part part)
 {

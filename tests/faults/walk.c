@@ -176,7 +176,7 @@ static void expect_reached(const struct plan *plan)
 	if (is_auto())
 		return;
 	if (expected && !made && plan->call == CALL_DONTNEED_LOCKED && !result->locked)
-		fprintf(stderr, "# %s: left out: %s: no memory can be locked here, or not dropped\n",
+		fprintf(stderr, "# %s: left out: %s: locked memory cannot be had or dropped\n",
 			chosen(), calls[plan->call].name);
 	else if (expected && !made)
 		cr_expect_fail("setting %d: %s is never made%s", plan->setting,
