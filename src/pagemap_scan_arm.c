@@ -176,6 +176,48 @@ static int release_raced(struct ww *w, const struct wwk_page_region *v, int n)
 	return 0;
 }
 
+#define FILL_TRIES 64
+
+/* Puts a zero page into each page table of [start, end) that begins behind *made, and moves that on. */
+static int fill_one_each(struct ww *w, uintptr_t start, uintptr_t end, uintptr_t *made)
+{
+	const uintptr_t span = ps_table_span(w);
+	uintptr_t page = start > *made ? start : *made;
+	int r = 0;
+
+	for (; r == 0 && page < end; page = *made) {
+		r = uffd_fill(w, page, page + w->page_size);
+		*made = (page & ~(span - 1)) + span;
+	}
+	return r;
+}
+
+/*
+ * Where there is a page table, a scan protects page by page and excludes faults, so that it takes no
+ * write along. Where it makes the table, it could: what is written and swapped out at that moment
+ * cannot be told from a marker afterwards. The zero pages are armed with all others.
+ */
+static int make_tables_of_holes(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	uintptr_t next = start, made = 0;
+	int tries = 0;
+
+	while (start < end) {
+		int n = ps_regions(w, &empty, start, end, w->regions, WW_REGIONS, &next);
+		int r = n < 0 ? n : 0;
+
+		for (int i = 0; r == 0 && i < n; i++)
+			r = fill_one_each(w, w->regions[i].start, w->regions[i].end, &made);
+		/* What is unmapped meanwhile is no hole any more. */
+		if (r == -ESTALE && n >= 0 && ++tries < FILL_TRIES)
+			continue;
+		if (r < 0)
+			return r;
+		start = next;
+	}
+	return 0;
+}
+
 static int arm_holes(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	struct ps_filter holes = empty;
@@ -211,8 +253,11 @@ static int arm_zero_pages(struct ww *w, uintptr_t start, uintptr_t end)
 
 int ps_arm_untouched(struct ww *w, struct range *r, uintptr_t start, uintptr_t end)
 {
-	int n = arm_holes(w, start, end);
+	/* The former protect nothing by making a table, the latter would count the page as written. */
+	int n = w->no_holes || w->no_zero_page ? 0 : make_tables_of_holes(w, start, end);
 
+	if (n == 0)
+		n = arm_holes(w, start, end);
 	if (n == 0)
 		n = arm_zero_pages(w, start, end);
 	/* How far that came, and what it took along, is not known. */

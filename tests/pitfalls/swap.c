@@ -12,8 +12,10 @@
 #include <writewatch/writewatch.h>
 
 #include "backends.h"
+#include "context.h"
 #include "leaks.h"
 #include "pages.h"
+#include "uapi/userfaultfd.h"
 
 /* A page that was written and then swapped out is still a page that was written. */
 
@@ -218,6 +220,16 @@ Test(swap, watching_swapped_memory_begins_clean)
 /* The page that another thread would write to as soon as content was dropped, and lose to the swap. */
 static char *raced;
 
+static void write_and_swap_out(char *p)
+{
+	memset(p, 0x5a, PAGE);
+	for (int i = 0; i < 200 && is_present(p); i++) {
+		madvise(p, PAGE, MADV_PAGEOUT);
+		usleep(10000);
+	}
+	cr_assert(!is_present(p), "the kernel did not swap");
+}
+
 int __real_sys_madvise(uintptr_t start, size_t len, int advice);
 int __wrap_sys_madvise(uintptr_t start, size_t len, int advice);
 
@@ -229,12 +241,7 @@ int __wrap_sys_madvise(uintptr_t start, size_t len, int advice)
 	if (!p || r != 0 || (advice != MADV_DONTNEED && advice != MADV_REMOVE))
 		return r;
 	raced = NULL;
-	memset(p, 0x5a, PAGE);
-	for (int i = 0; i < 200 && is_present(p); i++) {
-		madvise(p, PAGE, MADV_PAGEOUT);
-		usleep(10000);
-	}
-	cr_assert(!is_present(p), "the kernel did not swap");
+	write_and_swap_out(p);
 	return r;
 }
 
@@ -270,5 +277,85 @@ Test(swap, takes_no_write_that_races_with_a_discard)
 		left_out("shared memory", NO_SHARED);
 	else
 		discard_and_write(MAP_SHARED, 0);
+	swap_end();
+}
+
+/*
+ * Where a scan has to make a page table, it protects what a thread writes at that moment, and the
+ * kernel swaps out: a page of these 2 MiB, if nothing was there before the scan.
+ */
+static struct ww *arming;
+static char *hole;
+
+long __real_sys_ioctl(int fd, unsigned long request, void *arg);
+long __wrap_sys_ioctl(int fd, unsigned long request, void *arg);
+
+static void set_protection(char *page, uint64_t mode)
+{
+	struct wwk_uffdio_writeprotect wp = {
+		.range = {.start = (uintptr_t)page, .len = PAGE},
+		.mode = mode,
+	};
+
+	cr_assert_eq(__real_sys_ioctl(arming->uffd.fd, WWK_UFFDIO_WRITEPROTECT, &wp), 0);
+}
+
+long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
+{
+	const struct wwk_pm_scan_arg *scan = arg;
+	unsigned char there[HUGE_BYTES / PAGE] = {0};
+	char *p = hole;
+	bool no_table;
+	long r;
+
+	if (!p || request != WWK_PAGEMAP_SCAN || !(scan->flags & WWK_PM_SCAN_WP_MATCHING) ||
+	    !(scan->category_inverted & WWK_PAGE_IS_PRESENT))
+		return __real_sys_ioctl(fd, request, arg);
+	hole = NULL;
+	cr_assert_eq(mincore(p, HUGE_BYTES, there), 0);
+	no_table = !memchr(there, 1, sizeof(there));
+	r = __real_sys_ioctl(fd, request, arg);
+	if (no_table)
+		set_protection(p + 5 * PAGE, 0);
+	write_and_swap_out(p + 5 * PAGE);
+	if (no_table)
+		set_protection(p + 5 * PAGE, WWK_UFFDIO_WRITEPROTECT_MODE_WP);
+	return r;
+}
+
+static void arm_and_write(bool discards)
+{
+	char *p = map_reserve(4 * HUGE_BYTES, HUGE_BYTES);
+	void *pages[PAGES];
+	size_t count = PAGES;
+
+	cr_assert_eq(mprotect(p, 4 * HUGE_BYTES, PROT_READ | PROT_WRITE), 0);
+	cr_assert_eq(ww_new(&arming, NULL), 0);
+	cr_assert_eq(ww_watch(arming, p, 4 * HUGE_BYTES, discards ? discards_flag() : 0), 0);
+	hole = p + HUGE_BYTES;
+	if (discards)
+		cr_assert_eq(ww_discard(arming, p, 4 * HUGE_BYTES), 0);
+	else
+		cr_assert_eq(ww_watch(arming, p, 4 * HUGE_BYTES, discards_flag()), 0);
+	/* Nothing else has to arm what is empty. */
+	if (hole)
+		write_and_swap_out(p + HUGE_BYTES + 5 * PAGE);
+	hole = NULL;
+	cr_assert_eq(ww_get(arming, p, 4 * HUGE_BYTES, WW_RESET, pages, &count), 0);
+	cr_assert_eq(count, 1);
+	cr_assert_eq((char *)pages[0], p + HUGE_BYTES + 5 * PAGE);
+	cr_assert_eq(p[HUGE_BYTES + 5 * PAGE], 0x5a);
+	ww_free(arming);
+	unmap(p, 4 * HUGE_BYTES);
+}
+
+Test(swap, takes_no_write_that_races_with_arming_a_hole)
+{
+	if (!swap_begin()) {
+		swap_end();
+		cr_skip_test("no swap can be added here (needs root and a file system that can)");
+	}
+	arm_and_write(false);
+	arm_and_write(true);
 	swap_end();
 }
