@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "backend.h"
@@ -79,32 +80,62 @@ int uffd_attach(struct ww *w, const struct mapping *m)
 	return 0;
 }
 
+/* Whether the mapping, or the part of one, is not what it was when it was asked for. */
+static bool has_changed(struct ww *w, const struct mapping *m)
+{
+	struct maps_walk walk;
+	struct mapping now;
+
+	maps_walk(&walk, m->start, m->end);
+	return context_next_mapping(w, &walk, &now) <= 0 || now.start != m->start ||
+	       now.end != m->end;
+}
+
+/* Sets *again if the answer may be true of a part of the mapping only. */
+static int for_mapping(struct ww *w, const struct mapping *m, unsigned long request, uint64_t mode,
+		       bool *again)
+{
+	struct wwk_uffdio_writeprotect wp = {
+		.range = {.start = m->start, .len = m->end - m->start},
+		.mode = mode,
+	};
+	/* The kernel would do it to the memory of any other userfaultfd, too. */
+	int owns = w->backend->ops->owns(w, m);
+	int r = owns == 0 ? -ENOENT : owns;
+
+	if (owns > 0)
+		/* Both arguments begin with the range. */
+		r = (int)sys_ioctl(w->uffd.fd, request, &wp);
+	*again = (r == -ENOENT && owns > 0) ||
+		 ((r == -ENOENT || r == -EINVAL) && has_changed(w, m));
+	return r;
+}
+
+/* So often the program may remap what is being looked at. */
+#define MAPPING_TRIES 64
+
 /*
  * Calls an ioctl for each mapping in [start, end) that is tracked, where one for all of it cannot
- * be: -ENOENT if some is not, but another error is told before that one.
+ * be: -ENOENT if some is not, but another error is told before that one. -ESTALE: the program goes on
+ * remapping.
  */
 static int for_mappings(struct ww *w, uintptr_t start, uintptr_t end, unsigned long request,
 			uint64_t mode)
 {
+	int r, result = 0, tries = 0;
 	struct maps_walk walk;
 	struct mapping m;
-	int r, result = 0;
 
 	maps_walk(&walk, start, end);
 	while ((r = context_next_mapping(w, &walk, &m)) > 0) {
-		struct wwk_uffdio_writeprotect wp = {
-			.range = {.start = m.start, .len = m.end - m.start},
-			.mode = mode,
-		};
+		bool again;
 
-		/* The kernel would do it to the memory of any other userfaultfd, too. */
-		r = w->backend->ops->owns(w, &m);
-		if (r == 0)
-			r = -ENOENT;
-		if (r > 0)
-			/* Both arguments begin with the range. */
-			r = (int)sys_ioctl(w->uffd.fd, request, &wp);
-		if (r < 0 && (result == 0 || result == -ENOENT))
+		r = for_mapping(w, &m, request, mode, &again);
+		if (again && ++tries == MAPPING_TRIES)
+			return -ESTALE;
+		if (again)
+			maps_walk(&walk, m.start, end);
+		else if (r < 0 && (result == 0 || result == -ENOENT))
 			result = r;
 	}
 	return r < 0 ? r : result;
