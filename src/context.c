@@ -57,6 +57,13 @@ static void dispose(struct ww *w)
 	sys_munmap(w, sizeof(*w));
 }
 
+/* Whether there is a userfaultfd, which is this process's own and not the parent's. */
+static bool holds_uffd(const struct ww *w)
+{
+	return w->guard->own && !__atomic_load_n(&w->let_go, __ATOMIC_RELAXED) &&
+	       sys_is_open(&w->uffd);
+}
+
 static void detach_all(struct ww *w)
 {
 	for (struct range *r = registry_first(&w->registry, 0); r; r = range_next(r))
@@ -95,7 +102,7 @@ void ww_free(struct ww *w)
 	if (!w->guard->alive && w->backend->ops->inherit)
 		w->backend->ops->inherit(w);
 	w->ends = true;
-	if (w->guard->alive || w->backend->ops->inherit || (w->guard->own && sys_is_open(&w->uffd)))
+	if (w->guard->alive || w->backend->ops->inherit || holds_uffd(w))
 		detach_all(w);
 	w->backend->ops->close(w);
 	dispose(w);
@@ -108,7 +115,10 @@ static int attach_range(struct ww *w, const struct range *r)
 	return w->backend->ops->attach(w, &m);
 }
 
-/* In a child: nothing of the parent's is used but the list of what was watched. */
+/*
+ * In a child, or after the program closed descriptors. In a child nothing of the parent's is used but
+ * the list of what was watched.
+ */
 static int begin_anew(struct ww *w)
 {
 	const struct backend_ops *ops = w->backend->ops;
@@ -118,6 +128,9 @@ static int begin_anew(struct ww *w)
 	if (ops->inherit) {
 		r = ops->inherit(w);
 	} else {
+		/* What is still protected must not outlive those who handle its faults. */
+		if (holds_uffd(w))
+			detach_all(w);
 		ops->close(w);
 		w->guard->own = 1;
 		r = ops->open(w, &why);
