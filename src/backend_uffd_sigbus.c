@@ -37,6 +37,13 @@ static bool was_protected(struct ww *w, uintptr_t page)
 	return r != -EFAULT && r != -EHWPOISON;
 }
 
+/* Beginning anew, the context has no descriptor for a moment, or one that is not ready. */
+static bool has_none_yet(const struct ww *w, int error)
+{
+	return (error == -EBADF || error == -EINVAL) &&
+	       !__atomic_load_n(&w->guard->alive, __ATOMIC_SEQ_CST);
+}
+
 /*
  * Un-protecting succeeds whatever the page was. To look costs a tenth of the fault, so it is done
  * where the same signal can have another reason: behind the end of a file, and when it came for the
@@ -58,17 +65,32 @@ static int us_fault(struct ww *w, uintptr_t page, bool doubt)
 	r = __atomic_load_n(&w->let_go, __ATOMIC_RELAXED)
 		    ? 0
 		    : uffd_unprotect_once(w, page, page + w->page_size);
-	/* Ceasing to be watched, it may not be registered any more. */
+	/* Ceasing to be watched, it may not be registered any more; or again, in the meantime. */
+	if (r == -ENOENT && is_protected(w, page))
+		r = uffd_unprotect_once(w, page, page + w->page_size);
 	if (r == -ENOENT)
 		return !is_protected(w, page);
 	/* The program closed the descriptor, or installed a filter of system calls. */
-	if (r < 0)
+	if (r < 0 && !has_none_yet(w, r))
 		uffd_let_go(w);
 	return 1;
 }
 
+/*
+ * Where the context begins anew, a child may hold copies of the descriptors, and memory stays
+ * protected: its faults remain ours. They find the old descriptor or none.
+ */
 static void us_close(struct ww *w)
 {
+	bool goes_on = w->guard->own && !w->guard->alive && !w->ends && w->client.w;
+	sigset_t old;
+
+	if (goes_on) {
+		clients_lock(&old);
+		uffd_sync_close(w);
+		clients_unlock(&old);
+		return;
+	}
 	faults_leave(w);
 	page_states_free(&w->states);
 	uffd_sync_close(w);
@@ -85,7 +107,10 @@ static int us_open(struct ww *w, const char **why)
 
 	if (r == 0) {
 		*why = "the signal handler could not be installed";
-		r = faults_join(w, &backend_uffd_sigbus, SIGBUS, us_fault);
+		if (w->client.w)
+			faults_keep(w);
+		else
+			r = faults_join(w, &backend_uffd_sigbus, SIGBUS, us_fault);
 	}
 	if (r == 0)
 		r = trial_unblocked(probe, w, why);

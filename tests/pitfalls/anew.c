@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -87,5 +88,109 @@ Test(anew, nothing_is_protected_meanwhile)
 {
 	int result = run_child(write_while_it_begins);
 
+	cr_assert_eq(result, 0, "%d", result);
+}
+
+static pid_t keeper;
+
+/* Everything that the library has, while a child holds copies of it. */
+static void close_all_but_the_childs(void)
+{
+	keeper = fork();
+	if (keeper == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	close_file(&w->pagemap);
+	close_file(&w->maps.file);
+	close_file(&w->uffd);
+}
+
+static void end_keeper(void)
+{
+	kill(keeper, SIGKILL);
+	waitpid(keeper, NULL, 0);
+}
+
+static void write_what_stays_protected(void)
+{
+	size_t count;
+
+	watch_memory(0);
+	close_all_but_the_childs();
+	if (get(WW_RESET, &count) != 0 || get(WW_RESET, &count) != 0)
+		_exit(2);
+	for (size_t i = 0; i < PAGES; i += 2)
+		page_write(memory + i * PAGE, 1);
+	if (get(WW_RESET, &count) != 0 || count < PAGES / 2)
+		_exit(3);
+	end_keeper();
+	if (get(WW_RESET, &count) != 0)
+		_exit(4);
+	expect_watched();
+	ww_free(w);
+}
+
+static void need_no_thread(void)
+{
+	if (!(backend()->guarantees & WW_NO_THREAD))
+		cr_skip_test("writes to what a child keeps protected wait, as documented");
+}
+
+/* The kernel protects it for as long as the child lives, and asks us about its faults. */
+Test(anew, a_child_that_holds_copies_ends_no_writer)
+{
+	int result;
+
+	need_no_thread();
+	result = run_child(write_what_stays_protected);
+	cr_assert_eq(result, 0, "%d", result);
+}
+
+static atomic_bool stop;
+static atomic_size_t stores;
+
+static void *write_on(void *arg)
+{
+	while (!stop)
+		for (size_t i = 0; i < PAGES; i++, stores++)
+			page_write(memory + i * PAGE + 8 * *(size_t *)arg, i);
+	return NULL;
+}
+
+static void write_on_and_on(void)
+{
+	size_t count, numbers[2] = {1, 2}, before;
+	pthread_t threads[2];
+
+	watch_memory(0);
+	for (size_t i = 0; i < 2; i++)
+		if (pthread_create(&threads[i], NULL, write_on, &numbers[i]) != 0)
+			_exit(2);
+	for (int i = 0; i < 50; i++) {
+		if (get(WW_RESET, &count) != 0)
+			_exit(3);
+		close_all_but_the_childs();
+		if (get(WW_RESET, &count) != 0)
+			_exit(4);
+		before = stores;
+		while (stores < before + 3 * PAGES)
+			usleep(100);
+		end_keeper();
+	}
+	stop = true;
+	for (size_t i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	ww_free(w);
+}
+
+/* Their faults come at every moment of it. */
+Test(anew, ends_no_writer_and_has_none_wait)
+{
+	int result;
+
+	need_no_thread();
+	result = run_child(write_on_and_on);
 	cr_assert_eq(result, 0, "%d", result);
 }
