@@ -126,11 +126,17 @@ static int us_attach(struct ww *w, const struct mapping *m)
 	if (context_uses(w, m->start, m->end) || faults_need(m->start, m->end))
 		return -ENOTSUP;
 	r = page_states_reserve(w, m->start, m->end);
-	if (r == 0)
-		r = uffd_attach(w, m);
-	/* Shared until something else is known: that only makes its faults looked at twice. */
-	if (r == 0)
-		client_change(&w->client, m->start, m->end, 0, STATE_WATCHED | STATE_SHARED);
+	if (r < 0)
+		return r;
+	/*
+	 * Before: some kernels left protection behind, which takes effect again when it is registered.
+	 * Shared until something else is known: that only makes its faults looked at twice.
+	 */
+	client_change(&w->client, m->start, m->end, 0, STATE_WATCHED | STATE_SHARED);
+	r = uffd_attach(w, m);
+	/* What a child keeps for the one that we had is still protected by us. */
+	if (r < 0 && (r != -EBUSY || w->guard->alive))
+		client_forget(&w->client, m->start, m->end);
 	return r;
 }
 

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "backends.h"
+#include "faulting.h"
+#include "pages.h"
+#include "sys.h"
+#include "uapi/userfaultfd.h"
+
+/* Faults that are dealt with when their memory is not registered any more, or only just is. */
+
+TestSuite(unregistered, .init = backend_begin, .timeout = 60);
+
+/* So often in a row a page is not found where a fault came from. */
+static atomic_int not_found;
+/* Protection that was left behind, and that somebody meets as soon as it takes effect. */
+static atomic_bool left_behind;
+
+long __real_sys_ioctl(int fd, unsigned long request, void *arg);
+long __wrap_sys_ioctl(int fd, unsigned long request, void *arg);
+
+static bool is_for_a_fault(const struct wwk_uffdio_writeprotect *wp)
+{
+	return wp->range.start == (uintptr_t)memory + 5 * PAGE && wp->range.len == PAGE &&
+	       wp->mode == 0;
+}
+
+static void write_protected(int fd, const struct wwk_uffdio_range *range)
+{
+	struct wwk_uffdio_writeprotect wp = {
+		.range = *range,
+		.mode = WWK_UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	left_behind = false;
+	if (__real_sys_ioctl(fd, WWK_UFFDIO_WRITEPROTECT, &wp) != 0)
+		_exit(5);
+	page_write(memory + 7 * PAGE, 1);
+}
+
+long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
+{
+	long r;
+
+	if (request == WWK_UFFDIO_WRITEPROTECT && is_for_a_fault(arg) &&
+	    not_found > 0) {
+		not_found--;
+		return -ENOENT;
+	}
+	r = __real_sys_ioctl(fd, request, arg);
+	if (request == WWK_UFFDIO_REGISTER && r == 0 && left_behind)
+		write_protected(fd, arg);
+	return r;
+}
+
+static void write_what_takes_effect(void)
+{
+	if (ww_new(&w, NULL) != 0)
+		_exit(2);
+	memory = map_private(ALL);
+	memset(memory, 1, ALL);
+	left_behind = true;
+	if (ww_watch(w, memory, ALL, 0) != 0)
+		_exit(3);
+	expect_watched();
+	ww_free(w);
+}
+
+/* As kernels before 6.1.191 and 6.12.11 leave it behind where mremap(2) moves memory. */
+Test(unregistered, protection_that_takes_effect_ends_no_writer)
+{
+	int result = run_child(write_what_takes_effect);
+
+	cr_assert_eq(result, 0, "%d", result);
+}
