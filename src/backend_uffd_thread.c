@@ -28,16 +28,17 @@ static bool must_stop(const struct ww *w)
 /* How often in a row un-protecting may fail, before nobody is made to wait any longer. */
 #define FAILURES 64
 
-/* Whoever waits for a page that is not ours any more tries again. */
+/* Whoever waits for a page that is not ours any more tries again, and does not fault. */
 static void resolve(struct ww *w, uintptr_t page, int *failures)
 {
 	struct wwk_uffdio_range range = {.start = page, .len = w->page_size};
+	int r = uffd_unprotect_once(w, page, page + w->page_size);
 
-	if (uffd_unprotect_once(w, page, page + w->page_size) == 0) {
+	if (r == 0) {
 		*failures = 0;
 		return;
 	}
-	++*failures;
+	*failures += r != -ENOENT;
 	/* Where a filter of system calls denies both, its message does not come again. */
 	if (sys_ioctl(w->uffd.fd, WWK_UFFDIO_WAKE, &range) < 0)
 		*failures = FAILURES + 1;

@@ -56,6 +56,35 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 	return r;
 }
 
+static void write_what_is_not_found(void)
+{
+	void *pages[PAGES];
+	size_t count = PAGES;
+
+	watch_memory(0);
+	if (ww_reset(w, memory, ALL) != 0)
+		_exit(2);
+	not_found = 200;
+	page_write(memory + 5 * PAGE, 1);
+	not_found = 0;
+	if (ww_get(w, memory, ALL, WW_RESET, pages, &count) != 0)
+		_exit(3);
+	if (count != 1 || pages[0] != memory + 5 * PAGE)
+		_exit(4);
+	ww_free(w);
+}
+
+/* Many threads' faults of memory that ceases to be watched are no reason to give up. */
+Test(unregistered, faults_of_it_lose_no_other_state)
+{
+	int result;
+
+	if (!(backend()->guarantees & WW_NO_SIGNAL_HANDLER))
+		cr_skip_test("%s: such a fault is tried again once", backend()->name);
+	result = run_child(write_what_is_not_found);
+	cr_assert_eq(result, 0, "%d", result);
+}
+
 static void write_what_takes_effect(void)
 {
 	if (ww_new(&w, NULL) != 0)
