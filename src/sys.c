@@ -112,9 +112,24 @@ ssize_t sys_read(int fd, void *buffer, size_t size)
 	return negative_errno(syscall(SYS_read, fd, buffer, size));
 }
 
+/* What the write to a pipe without reader sends, it sends to this thread. */
 ssize_t sys_write(int fd, const void *buffer, size_t size)
 {
-	return negative_errno(syscall(SYS_write, fd, buffer, size));
+	const struct timespec now = {0, 0};
+	sigset_t pending, pipe, old;
+	ssize_t r;
+
+	sys_block_signals(&old);
+	sigemptyset(&pending);
+	sigpending(&pending);
+	r = negative_errno(syscall(SYS_write, fd, buffer, size));
+	if (r == -EPIPE && sigismember(&pending, SIGPIPE) == 0) {
+		sigemptyset(&pipe);
+		sigaddset(&pipe, SIGPIPE);
+		syscall(SYS_rt_sigtimedwait, &pipe, NULL, &now, sizeof(uint64_t));
+	}
+	sys_restore_signals(&old);
+	return r;
 }
 
 ssize_t sys_pwrite(int fd, const void *buffer, size_t size, off_t offset)

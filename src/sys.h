@@ -38,6 +38,7 @@ long sys_ioctl(int fd, unsigned long request, void *arg);
 ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset);
 
 ssize_t sys_read(int fd, void *buffer, size_t size);
+/* Never sends SIGPIPE. */
 ssize_t sys_write(int fd, const void *buffer, size_t size);
 int sys_pipe(struct sys_file *readable, struct sys_file *writable);
 /* Waits until one of two descriptors is readable, or for so long; below 0: there is none. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -193,4 +194,63 @@ Test(anew, ends_no_writer_and_has_none_wait)
 	need_no_thread();
 	result = run_child(write_on_and_on);
 	cr_assert_eq(result, 0, "%d", result);
+}
+
+/* The other end is gone once the thread that waits at it has looked up. */
+static void close_bell(void)
+{
+	struct pollfd fd = {.fd = w->stop.fd, .events = POLLOUT};
+
+	signal(SIGPIPE, SIG_DFL);
+	if (!sys_is_open(&w->bell))
+		return;
+	close_file(&w->bell);
+	for (int ms = 0; ms < 5000 && !(fd.revents & POLLERR); ms++) {
+		poll(&fd, 1, 0);
+		usleep(1000);
+	}
+}
+
+static void free_without_bell(void)
+{
+	watch_memory(0);
+	close_bell();
+	ww_free(w);
+	page_write(memory, 1);
+}
+
+static void begin_without_bell(void)
+{
+	size_t count;
+
+	watch_memory(0);
+	close_bell();
+	close_file(&w->pagemap);
+	if (get(WW_RESET, &count) != 0)
+		_exit(2);
+	expect_watched();
+	ww_free(w);
+}
+
+static void with_a_signal_of_its_own(void)
+{
+	sigset_t pipes, pending;
+
+	sigemptyset(&pipes);
+	sigaddset(&pipes, SIGPIPE);
+	watch_memory(0);
+	close_bell();
+	sigprocmask(SIG_BLOCK, &pipes, NULL);
+	raise(SIGPIPE);
+	ww_free(w);
+	if (sigpending(&pending) != 0 || !sigismember(&pending, SIGPIPE))
+		_exit(2);
+}
+
+/* A pipe that the program closed one end of. */
+Test(anew, sends_no_signal_of_a_broken_pipe_and_takes_none)
+{
+	cr_expect_eq(run_child(free_without_bell), 0);
+	cr_expect_eq(run_child(begin_without_bell), 0);
+	cr_expect_eq(run_child(with_a_signal_of_its_own), 0);
 }
