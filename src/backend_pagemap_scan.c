@@ -44,7 +44,9 @@ static void reconsider(struct ww *w, struct range *r, size_t reported)
 	size_t pages = (r->end - r->start) >> w->page_shift;
 	size_t look_at = r->look_at ? r->look_at : pages / 2;
 
-	r->reported += reported;
+	/* Not written to in every query: it may lie in memory that is watched. */
+	if (reported)
+		r->reported += reported;
 	/* Below one page table's worth, a range is too small for an opinion of its own; and where empty
 	 * pages have to be filled to be armed, lazy remains cheaper. */
 	if (w->no_holes || r->end - r->start < ps_table_span(w) || r->reported < look_at)

@@ -209,10 +209,12 @@ int context_mapping_at(struct ww *w, struct maps_walk *walk, struct mapping *m, 
 
 int context_settle(struct ww *w, struct range *range)
 {
-	int r = 0;
+	int r;
 
-	if (range->all_written)
-		r = w->backend->ops->settle(w, range->start, range->end);
+	/* Not written to in every query: it may lie in memory that is watched. */
+	if (!range->all_written)
+		return 0;
+	r = w->backend->ops->settle(w, range->start, range->end);
 	if (r == 0)
 		range->all_written = false;
 	return r;
