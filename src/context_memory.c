@@ -25,23 +25,70 @@ static bool is_watched(const struct ww *w, uintptr_t start, uintptr_t end)
 	return watched;
 }
 
+/* Leaves the front of what was reserved, for use; or nothing. */
+static int take_front(char *at, size_t reserved, size_t size)
+{
+	int r = reserved > size ? sys_munmap(at + size, reserved - size) : 0;
+
+	if (r < 0) {
+		sys_munmap(at, reserved);
+		return r;
+	}
+	r = sys_mprotect((uintptr_t)at, size, PROT_READ | PROT_WRITE);
+	if (r < 0)
+		sys_munmap(at, size);
+	return r;
+}
+
+/*
+ * Of the holes that are found, more and more is held at a time, until there is more than fits into
+ * any of them.
+ */
+static int map_outside(const struct ww *w, void **out, size_t size)
+{
+	struct {
+		void *at;
+		size_t size;
+	} wrong[MAP_TRIES];
+	size_t n = 0, want = size;
+	int r = -ENOMEM;
+	void *at;
+
+	while (n < MAP_TRIES) {
+		r = sys_mmap(&at, want, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+		if (r < 0 || !is_watched(w, (uintptr_t)at, (uintptr_t)at + want))
+			break;
+		wrong[n].at = at;
+		wrong[n++].size = want;
+		r = -ENOMEM;
+		/* What cannot be had fails the next time. */
+		want = want > SIZE_MAX / 4 ? SIZE_MAX / 2 : 2 * want;
+	}
+	if (r == 0)
+		r = take_front(at, want, size);
+	if (r == 0)
+		*out = at;
+	while (n-- > 0)
+		sys_munmap(wrong[n].at, wrong[n].size);
+	return r;
+}
+
 int context_map(const struct ww *w, void **out, size_t size)
 {
 	const size_t page_size = sys_page_size();
-	void *wrong[MAP_TRIES], *at = NULL;
-	size_t n = 0;
-	int r = 0;
+	void *at;
+	int r;
 
 	size = (size + page_size - 1) & ~(page_size - 1);
-	while (r == 0) {
-		r = sys_mmap(&at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
-		if (r < 0 || !is_watched(w, (uintptr_t)at, (uintptr_t)at + size))
-			break;
-		wrong[n++] = at;
-		r = n < MAP_TRIES ? 0 : -ENOMEM;
+	r = sys_mmap(&at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	if (r < 0)
+		return r;
+	if (is_watched(w, (uintptr_t)at, (uintptr_t)at + size)) {
+		void *wrong = at;
+
+		r = map_outside(w, &at, size);
+		sys_munmap(wrong, size);
 	}
-	while (n)
-		sys_munmap(wrong[--n], size);
 	if (r == 0)
 		*out = at;
 	return r;
