@@ -187,8 +187,11 @@ int ps_attach(struct ww *w, const struct mapping *m)
 	r = is_scanned(w, m->start, m->end);
 	if (r > 0)
 		return 0;
+	/* Nor does it see what was remapped meanwhile. */
+	if (r == 0 && sys_is_mapped(m->start) && ps_attached(w, m->start, m->end) != 0)
+		r = -ENOTSUP;
 	uffd_detach(w, m->start, m->end);
-	return r < 0 ? r : -ENOTSUP;
+	return r < 0 ? r : -ESTALE;
 }
 
 /* Asks for what cannot be, so that only the check of every mapping is left of the scan. */

@@ -288,9 +288,12 @@ int uffd_discard_shared(struct ww *w, struct range *r, const struct mapping *m)
 {
 	int n = uffd_protect(w, m->start, m->end);
 
-	if (n == 0)
+	if (n == 0) {
 		n = maps_drop(m);
+		if (n < 0 && n != -ENOMEM)
+			n = -ENOTSUP;
+	}
 	if (n < 0 && uffd_settle(w, m->start, m->end) < 0)
 		r->all_written = true;
-	return n == 0 || n == -ENOMEM ? n : -ENOTSUP;
+	return n;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <writewatch/writewatch.h>
 
 #include "backends.h"
@@ -114,4 +115,53 @@ Test(settle, reports_all_when_the_program_goes_on_remapping)
 	for (size_t i = 0; i < 64; i++)
 		list[i] = 190 - i;
 	reset_and_remap(list, 64);
+}
+
+static char *fresh;
+
+static void remap_fresh(uint64_t start, uint64_t end)
+{
+	if (start != (uintptr_t)fresh)
+		return;
+	seam.registered = NULL;
+	unmap(fresh, end - start);
+	cr_assert_eq(mmap(fresh, end - start, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+		     fresh);
+}
+
+/* What is remapped between two steps of watching it can be watched all the same. */
+Test(settle, watches_what_is_remapped_meanwhile)
+{
+	size_t count = PAGES;
+
+	fresh = map_private(16 * PAGE);
+	seam.registered = remap_fresh;
+	cr_assert_eq(ww_watch(w, fresh, 16 * PAGE, 0), 0);
+	cr_assert_null(seam.registered);
+	cr_assert_eq(ww_get(w, fresh, 16 * PAGE, WW_RESET, pages, &count), 0);
+	fresh[3 * PAGE] = 1;
+	count = PAGES;
+	cr_assert_eq(ww_get(w, fresh, 16 * PAGE, WW_RESET, pages, &count), 0);
+	cr_assert(count == 1 && pages[0] == fresh + 3 * PAGE);
+	cr_assert_eq(ww_unwatch(w, fresh, 16 * PAGE), 0);
+	unmap(fresh, 16 * PAGE);
+}
+
+/* As the first step of dropping shared memory finds it. */
+Test(settle, tells_that_what_is_discarded_was_remapped)
+{
+	int fd = memfd_of(16 * PAGE);
+	char *shared = map_fd(NULL, 16 * PAGE, MAP_SHARED, fd, 0);
+
+	cr_assert_eq(ww_watch(w, shared, 16 * PAGE, 0), 0);
+	seam.fail_protect = ENOENT;
+	cr_assert_eq(ww_discard(w, shared, 16 * PAGE), -ESTALE);
+	seam.fail_protect = EIO;
+	cr_assert_eq(ww_discard(w, shared, 16 * PAGE), -EIO);
+	seam.fail_protect = 0;
+	cr_assert_eq(ww_discard(w, shared, 16 * PAGE), 0);
+	cr_assert_eq(ww_unwatch(w, shared, 16 * PAGE), 0);
+	unmap(shared, 16 * PAGE);
+	close(fd);
 }
