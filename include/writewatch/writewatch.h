@@ -334,7 +334,8 @@ WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
  *   -EBUSY    part of it is watched by another context or belongs to another userfaultfd
  *   -ENOMEM   no memory, page tables, address space or map count
  *   -EIO      the kernel answered what it never should
- *   -EMFILE, -ENFILE, -ENOTSUP  in a child: could not begin anew
+ *   -EMFILE, -ENFILE, -ENOTSUP  in a child, or after the program closed descriptors: could not begin
+ *             anew
  * Since: 0.1
  */
 WW_PUBLIC int ww_watch(struct ww *w, void *addr, size_t len, unsigned flags);
@@ -355,7 +356,8 @@ WW_PUBLIC int ww_watch(struct ww *w, void *addr, size_t len, unsigned flags);
  *   -ENOENT   nothing in the range is watched
  *   -ENOMEM   no memory, or no map count left, to divide a watched range or its mapping: from
  *             there on everything is still watched
- *   -EMFILE, -ENFILE, -ENOTSUP  in a child: could not begin anew
+ *   -EMFILE, -ENFILE, -ENOTSUP  in a child, or after the program closed descriptors: could not begin
+ *             anew
  * Since: 0.1
  */
 WW_PUBLIC int ww_unwatch(struct ww *w, void *addr, size_t len);
@@ -385,7 +387,8 @@ WW_PUBLIC int ww_unwatch(struct ww *w, void *addr, size_t len);
  *             then every query of it fails. What the failed call may have reset counts as written.
  *   -ENOMEM   the kernel had no memory for page tables: what may have been reset counts as written
  *   -EIO      the kernel answered what it never should; as with -ENOMEM nothing is lost
- *   -EMFILE, -ENFILE, -ENOTSUP  in a child: could not begin anew, nothing was reset
+ *   -EMFILE, -ENFILE, -ENOTSUP  in a child, or after the program closed descriptors: could not begin
+ *             anew, nothing was reset
  * Since: 0.1
  */
 WW_PUBLIC int ww_get(struct ww *w, void *addr, size_t len, unsigned flags, void **pages,
@@ -461,11 +464,10 @@ WW_PUBLIC int ww_mark(struct ww *w, void *addr, size_t len);
  *             kernel's half
  *   -ENOENT   part of the range is not watched
  *   -ENOTSUP  a private mapping of a file, or the memory cannot drop its content (sealed,
- *             read-only, file system; shared, with mprotect before Linux 6.7); in a child: could
- *             not begin anew
- *   -ESTALE   part of it was remapped: repair it with ww_watch()
+ *             read-only, file system; shared, with mprotect before Linux 6.7); as the next two
+ *   -EMFILE, -ENFILE  in a child, or after the program closed descriptors: could not begin anew
+ *   -ESTALE   part of it was remapped: repair it with ww_watch(). As the next two
  *   -ENOMEM, -EIO  the content may be dropped, the pages may count as written
- *   -EMFILE, -ENFILE  in a child: could not begin anew
  * Since: 0.1
  */
 WW_PUBLIC int ww_discard(struct ww *w, void *addr, size_t len);
@@ -500,7 +502,8 @@ WW_PUBLIC int ww_prepare_write(struct ww *w, void *addr, size_t len);
  *   -EINVAL   @addr is not page aligned, @len is 0, the range wraps or reaches into the kernel's
  *             half, or mprotect(2) says so
  *   -ENOMEM, -EACCES, -EPERM  as mprotect(2)
- *   -EMFILE, -ENFILE, -ENOTSUP  in a child: could not begin anew
+ *   -EMFILE, -ENFILE, -ENOTSUP  in a child, or after the program closed descriptors: could not begin
+ *             anew
  * Since: 0.1
  */
 WW_PUBLIC int ww_protect(struct ww *w, void *addr, size_t len, int prot);
