@@ -37,13 +37,6 @@ static bool was_protected(struct ww *w, uintptr_t page)
 	return r != -EFAULT && r != -EHWPOISON;
 }
 
-/* Beginning anew, the context has no descriptor for a moment, or one that is not ready. */
-static bool has_none_yet(const struct ww *w, int error)
-{
-	return (error == -EBADF || error == -EINVAL) &&
-	       !__atomic_load_n(&w->guard->alive, __ATOMIC_SEQ_CST);
-}
-
 /*
  * Un-protecting succeeds whatever the page was. To look costs a tenth of the fault, so it is done
  * where the same signal can have another reason: behind the end of a file, and when it came for the
@@ -71,7 +64,7 @@ static int us_fault(struct ww *w, uintptr_t page, bool doubt)
 	if (r == -ENOENT)
 		return !is_protected(w, page);
 	/* The program closed the descriptor, or installed a filter of system calls. */
-	if (r < 0 && !has_none_yet(w, r))
+	if (r < 0 && !w->opens)
 		uffd_let_go(w);
 	return 1;
 }
@@ -82,11 +75,11 @@ static int us_fault(struct ww *w, uintptr_t page, bool doubt)
  */
 static void us_close(struct ww *w)
 {
-	bool goes_on = w->guard->own && !w->guard->alive && !w->ends && w->client.w;
 	sigset_t old;
 
-	if (goes_on) {
+	if (w->goes_on && !w->ends && w->client.w) {
 		clients_lock(&old);
+		w->opens = true;
 		uffd_sync_close(w);
 		clients_unlock(&old);
 		return;
@@ -101,11 +94,24 @@ static int probe(struct ww *w, const char **why)
 	return uffd_sync_probe(w, faults_handled(w), why);
 }
 
+/* From here on, what a handler cannot do is a reason to let go of everything. */
+static void end_opening(struct ww *w)
+{
+	sigset_t old;
+
+	if (!w->client.w)
+		return;
+	clients_lock(&old);
+	w->opens = false;
+	clients_unlock(&old);
+}
+
 static int us_open(struct ww *w, const char **why)
 {
 	int r = uffd_sync_open(w, WWK_UFFD_USER_MODE_ONLY, WWK_UFFD_FEATURE_SIGBUS, why);
 
 	if (r == 0) {
+		end_opening(w);
 		*why = "the signal handler could not be installed";
 		if (w->client.w)
 			faults_keep(w);

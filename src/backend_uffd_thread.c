@@ -28,7 +28,15 @@ static bool must_stop(const struct ww *w)
 /* How often in a row un-protecting may fail, before nobody is made to wait any longer. */
 #define FAILURES 64
 
-/* Whoever waits for a page that is not ours any more tries again, and does not fault. */
+/* Whether the page would fault again, or that cannot be told. */
+static bool is_protected(const struct ww *w, uintptr_t page)
+{
+	uint64_t word;
+
+	return pagemap_words(w->pagemap.fd, page, 1, &word) < 0 || word & PM_UFFD_WP;
+}
+
+/* Whoever waits for a page that is not ours any more tries again. */
 static void resolve(struct ww *w, uintptr_t page, int *failures)
 {
 	struct wwk_uffdio_range range = {.start = page, .len = w->page_size};
@@ -38,7 +46,7 @@ static void resolve(struct ww *w, uintptr_t page, int *failures)
 		*failures = 0;
 		return;
 	}
-	*failures += r != -ENOENT;
+	*failures += r != -ENOENT || is_protected(w, page);
 	/* Where a filter of system calls denies both, its message does not come again. */
 	if (sys_ioctl(w->uffd.fd, WWK_UFFDIO_WAKE, &range) < 0)
 		*failures = FAILURES + 1;

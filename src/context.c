@@ -131,6 +131,7 @@ static int begin_anew(struct ww *w)
 		/* What is still protected must not outlive those who handle its faults. */
 		if (holds_uffd(w))
 			detach_all(w);
+		w->goes_on = w->guard->own;
 		ops->close(w);
 		w->guard->own = 1;
 		r = ops->open(w, &why);

@@ -66,6 +66,8 @@ struct guard {
  * @widened:     pages that counted as written because others were
  * @spare_memory, @spares: mappings in reserve, and how many are left
  * @has_watched: memory of the program's, so that faults of its threads can be under way
+ * @goes_on:     beginning anew, it handles the faults of what stays protected
+ * @opens:       meanwhile it has no userfaultfd, or one that is not ready; with the clients' lock
  * @ends:        something ceases to be watched, which nothing can refuse any more
  * @clear_refs:  /proc/self/clear_refs
  * @words:       PM_WORDS of /proc/self/pagemap
@@ -116,6 +118,8 @@ struct ww {
 	void *spare_memory;
 	unsigned spares;
 	bool has_watched;
+	bool goes_on;
+	bool opens;
 	bool ends;
 	uint64_t *words;
 

@@ -45,22 +45,29 @@ void pagemap_close(struct ww *w)
 	sys_close(&w->pagemap);
 }
 
+/* So often the kernel may move what is being read. */
+#define READ_TRIES 64
+
+/*
+ * Kernels up to 6.4 leave out a huge page that vanishes meanwhile, so that what is behind it comes
+ * too early, and in all too little.
+ */
 int pagemap_words(int fd, uintptr_t start, size_t count, uint64_t *words)
 {
-	char *to = (char *)words;
-	size_t have = 0, size = count * sizeof(*words);
-	off_t at = (off_t)(start / sys_page_size() * sizeof(*words));
+	const off_t at = (off_t)(start / sys_page_size() * sizeof(*words));
+	const ssize_t size = (ssize_t)(count * sizeof(*words));
+	int tries = 0;
 
-	while (have < size) {
-		ssize_t n = sys_pread(fd, to + have, size - have, at + (off_t)have);
+	while (tries < READ_TRIES) {
+		ssize_t n = sys_pread(fd, words, (size_t)size, at);
 
-		if (n == -EINTR)
-			continue;
-		if (n <= 0)
+		if (n == size)
+			return 0;
+		if (n <= 0 && n != -EINTR)
 			return n < 0 ? (int)n : -ESRCH;
-		have += (size_t)n;
+		tries += n > 0;
 	}
-	return 0;
+	return -EIO;
 }
 
 static int read_words(struct ww *w, uintptr_t start, uintptr_t end, uint64_t *words)
