@@ -271,6 +271,8 @@ Test(targets, of_32_bits_are_refused)
 		cr_skip("this kernel does not run programs of 32 bits");
 	}
 	close(failed[0]);
+	/* Files are closed before the new program is all there. */
+	wait_for_state(pid, 'S');
 	expect_refusal(pid, -ENOTSUP, "32-bit");
 	child_end(pid);
 }
