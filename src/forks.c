@@ -15,6 +15,8 @@ int forks_open(struct ww *w)
 		return r;
 	/* Whoever wrote to another part of a huge page would get the right back for all of it. */
 	sys_madvise((uintptr_t)page, w->page_size, MADV_NOHUGEPAGE);
+	/* Swapped out, it would fault as well. */
+	sys_mlock((uintptr_t)page, w->page_size);
 	w->canary = page;
 	return 0;
 }

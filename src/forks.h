@@ -16,7 +16,7 @@ int forks_open(struct ww *w);
 void forks_close(struct ww *w);
 
 void forks_mark(struct ww *w);
-/* Since the last forks_mark(); false also where the kernel took the page away for a while. */
+/* Since the last forks_mark(); false also where no page can be locked, and the kernel swapped it out. */
 bool forks_none_since(struct ww *w);
 
 #endif

@@ -184,6 +184,11 @@ int sys_munmap(void *addr, size_t len)
 	return (int)negative_errno(munmap(addr, len));
 }
 
+int sys_mlock(uintptr_t addr, size_t len)
+{
+	return (int)negative_errno(syscall(SYS_mlock, addr, len));
+}
+
 int sys_madvise(uintptr_t addr, size_t len, int advice)
 {
 	return memory_error((int)negative_errno(madvise((void *)addr, len, advice)));

@@ -50,6 +50,7 @@ ssize_t sys_pwrite(int fd, const void *buffer, size_t size, off_t offset);
 int sys_mmap(void **out, size_t len, int prot, int flags);
 /* -ENOMEM where it would divide a mapping, and the process may have no more. */
 int sys_munmap(void *addr, size_t len);
+int sys_mlock(uintptr_t addr, size_t len);
 int sys_madvise(uintptr_t addr, size_t len, int advice);
 int sys_mprotect(uintptr_t addr, size_t len, int prot);
 /* Moves the mapping to any other place. */
