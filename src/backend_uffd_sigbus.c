@@ -85,6 +85,7 @@ static void us_close(struct ww *w)
 		return;
 	}
 	faults_leave(w);
+	w->opens = false;
 	page_states_free(&w->states);
 	uffd_sync_close(w);
 }
