@@ -58,10 +58,12 @@ const struct reach reaches[] = {
 	{USUAL, CALL_DONTNEED_LOCKED, .by = ON_ALL},
 	/* Of shared memory, which soft-dirty refuses. */
 	{USUAL, CALL_REMOVE, .by = ON_ALL & ~ON_SOFT_DIRTY},
-	/* By the first where the kernel does not report what has no page table. */
+	/* Before holes are armed, where the kernel reports them; and where it does not. */
+	{USUAL, CALL_UFFD_ZEROPAGE, .perhaps = ON_SCAN},
 	{USUAL, CALL_POPULATE_READ, .perhaps = ON_SCAN},
 	{USUAL, CALL_POPULATE_WRITE, .by = ON_SCAN | ON_MPROTECT},
-	{USUAL, CALL_NOHUGEPAGE, .by = ON_BITS},
+	/* By what a fork is seen by. */
+	{USUAL, CALL_NOHUGEPAGE, .by = ON_BITS | ON_SYNC},
 	{USUAL, CALL_UNMERGEABLE, .by = ON_BITS},
 	{USUAL, CALL_COLD, .by = ON_SOFT_DIRTY},
 	{NO_USERFAULTFD_CALL, CALL_OPEN, .by = ON_ALL},
