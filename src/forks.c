@@ -30,7 +30,7 @@ void forks_close(struct ww *w)
 
 void forks_mark(struct ww *w)
 {
-	sys_write_faults(w->canary);
+	*(volatile char *)w->canary = 1;
 }
 
 bool forks_none_since(struct ww *w)
