@@ -49,7 +49,7 @@ struct guard {
  * @refusals:    backends tried before
  * @no_markers:  this kernel cannot write-protect a private page that is not there
  * @stale_bits:  this kernel leaves pages protected that mremap(2) moved away from a userfaultfd
- * @canary:      a page of ours whose protection shows a fork
+ * @canary:      FORKS_PAGES pages of ours whose protection shows a fork
  * @unreadable:  a page that nobody may read, where the kernel has @stale_bits
  * @let_go:      @uffd was closed, as faults could not be handled any more
  * @bell, @stop: ends of a pipe that wakes @thread up
@@ -98,7 +98,7 @@ struct ww {
 	bool stale_bits;
 	bool let_go;
 	void *unreadable;
-	void *canary;
+	char *canary;
 	bool has_thread;
 	bool thread_stops;
 	unsigned thread_turns;

@@ -355,6 +355,25 @@ Test(fork, also_where_the_c_library_sees_no_fork)
 	race(raw_clone);
 }
 
+/* So many times something else has a fault while one of ours is looked for. */
+static int other_faults;
+
+bool __real_sys_write_faults(volatile char *byte);
+bool __wrap_sys_write_faults(volatile char *byte);
+
+bool __wrap_sys_write_faults(volatile char *byte)
+{
+	return __real_sys_write_faults(byte) || other_faults-- > 0;
+}
+
+Test(fork, a_fault_of_something_else_is_no_fork)
+{
+	cr_assert_eq(ww_watch(w, memory, PAGES * PAGE, 0), 0);
+	other_faults = 1;
+	cr_assert_eq(ww_discard(w, memory, PAGES * PAGE), 0);
+	cr_assert_eq(pages_of_parent(0), 0);
+}
+
 /* Threads that change the list of ranges and hold the lock while another one forks. */
 static atomic_bool stop;
 
