@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -110,6 +111,18 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 	return r;
 }
 
+/* soft-dirty's way of protecting: all that the process has. */
+ssize_t __real_sys_write(int fd, const void *buffer, size_t size);
+ssize_t __wrap_sys_write(int fd, const void *buffer, size_t size);
+ssize_t __wrap_sys_write(int fd, const void *buffer, size_t size)
+{
+	ssize_t r = __real_sys_write(fd, buffer, size);
+
+	if (where == PROTECTED && strcmp(backend()->name, "soft-dirty") == 0)
+		fork_here();
+	return r;
+}
+
 static void use_memory(void)
 {
 	for (size_t i = 0; i < PAGES; i++)
@@ -160,6 +173,8 @@ static void expect_forked(void)
 static void fork_while_watching(void (*body)(void))
 {
 	child = body;
+	/* soft-dirty clears what is dirty. */
+	AT(FIRST)[0] = 1;
 	where = PROTECTED;
 	cr_assert_eq(ww_watch(w, AT(FIRST), COUNT * PAGE, 0), 0);
 	expect_forked();
