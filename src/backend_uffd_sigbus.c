@@ -140,7 +140,7 @@ static int us_attach(struct ww *w, const struct mapping *m)
 	 * Shared until something else is known: that only makes its faults looked at twice.
 	 */
 	client_change(&w->client, m->start, m->end, 0, STATE_WATCHED | STATE_SHARED);
-	r = uffd_attach(w, m);
+	r = uffd_sync_attach(w, m);
 	/* What a child keeps for the one that we had is still protected by us. */
 	if (r < 0 && (r != -EBUSY || w->guard->alive))
 		client_forget(&w->client, m->start, m->end);

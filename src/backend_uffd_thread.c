@@ -176,7 +176,7 @@ static int ut_attach(struct ww *w, const struct mapping *m)
 
 	if (context_uses(w, m->start, m->end) || (m->start <= stack && stack < m->end))
 		return -ENOTSUP;
-	return uffd_attach(w, m);
+	return uffd_sync_attach(w, m);
 }
 
 /*

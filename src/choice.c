@@ -86,7 +86,7 @@ static int try_backend(struct ww *w, const struct backend *backend, const struct
 		w->backend = NULL;
 		/* What was found out on the way is of no use to the next one. */
 		w->no_holes = w->no_zero_page = w->join_gaps = false;
-		w->no_markers = w->stale_bits = false;
+		w->no_markers = w->stale_bits = w->no_shared = false;
 		w->guard_pages = 0;
 	}
 	return r;

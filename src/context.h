@@ -49,6 +49,7 @@ struct guard {
  * @refusals:    backends tried before
  * @no_markers:  this kernel cannot write-protect a private page that is not there
  * @stale_bits:  this kernel leaves pages protected that mremap(2) moved away from a userfaultfd
+ * @no_shared:   this kernel makes protected pages of shared memory writable at times
  * @canary:      FORKS_PAGES pages of ours whose protection shows a fork
  * @unreadable:  a page that nobody may read, where the kernel has @stale_bits
  * @let_go:      @uffd was closed, as faults could not be handled any more
@@ -96,6 +97,7 @@ struct ww {
 	/* What only the fallbacks use. */
 	bool no_markers;
 	bool stale_bits;
+	bool no_shared;
 	bool let_go;
 	void *unreadable;
 	char *canary;
@@ -150,6 +152,8 @@ int context_mapping_at(struct ww *w, struct maps_walk *walk, struct mapping *m, 
  * not cause one.
  */
 int context_map(const struct ww *w, void **out, size_t size);
+/* The same of the kind that a child has in common with its parent. */
+int context_map_shared(const struct ww *w, void **out, size_t size);
 /* Whether any of it is memory of the context itself, which no handler could write to. */
 bool context_uses(const struct ww *w, uintptr_t start, uintptr_t end);
 /* Lets the backend take over the mark that all of the range is written. Lock held. */

@@ -45,7 +45,7 @@ static int take_front(char *at, size_t reserved, size_t size)
  * Of the holes that are found, more and more is held at a time, until there is more than fits into
  * any of them.
  */
-static int map_outside(const struct ww *w, void **out, size_t size)
+static int map_outside(const struct ww *w, void **out, size_t size, int kind)
 {
 	struct {
 		void *at;
@@ -56,7 +56,7 @@ static int map_outside(const struct ww *w, void **out, size_t size)
 	void *at;
 
 	while (n < MAP_TRIES) {
-		r = sys_mmap(&at, want, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
+		r = sys_mmap(&at, want, PROT_NONE, kind | MAP_ANONYMOUS | MAP_NORESERVE);
 		if (r < 0 || !is_watched(w, (uintptr_t)at, (uintptr_t)at + want))
 			break;
 		wrong[n].at = at;
@@ -74,25 +74,35 @@ static int map_outside(const struct ww *w, void **out, size_t size)
 	return r;
 }
 
-int context_map(const struct ww *w, void **out, size_t size)
+static int map(const struct ww *w, void **out, size_t size, int kind)
 {
 	const size_t page_size = sys_page_size();
 	void *at;
 	int r;
 
 	size = (size + page_size - 1) & ~(page_size - 1);
-	r = sys_mmap(&at, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	r = sys_mmap(&at, size, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS);
 	if (r < 0)
 		return r;
 	if (is_watched(w, (uintptr_t)at, (uintptr_t)at + size)) {
 		void *wrong = at;
 
-		r = map_outside(w, &at, size);
+		r = map_outside(w, &at, size, kind);
 		sys_munmap(wrong, size);
 	}
 	if (r == 0)
 		*out = at;
 	return r;
+}
+
+int context_map(const struct ww *w, void **out, size_t size)
+{
+	return map(w, out, size, MAP_PRIVATE);
+}
+
+int context_map_shared(const struct ww *w, void **out, size_t size)
+{
+	return map(w, out, size, MAP_SHARED);
 }
 
 bool context_uses(const struct ww *w, uintptr_t start, uintptr_t end)

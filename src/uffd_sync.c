@@ -36,6 +36,11 @@ void uffd_sync_close(struct ww *w)
 	sys_close(&w->uffd);
 }
 
+int uffd_sync_attach(struct ww *w, const struct mapping *m)
+{
+	return m->kind == MAPPING_SHARED && w->no_shared ? -ENOTSUP : uffd_attach(w, m);
+}
+
 /*
  * Registration belongs to whole mappings. A protected page shows it; of another one it is asked by
  * un-protecting what is not protected, which changes nothing.

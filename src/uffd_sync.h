@@ -11,6 +11,7 @@
 #include "context.h"
 
 /* As in struct backend_ops; for scratch pages when w->backend is being tried. */
+int uffd_sync_attach(struct ww *w, const struct mapping *m);
 int uffd_sync_owns(struct ww *w, const struct mapping *m);
 int uffd_sync_attached(struct ww *w, uintptr_t start, uintptr_t end);
 int uffd_sync_arm(struct ww *w, struct range *r, enum mapping_kind kind);
@@ -24,8 +25,8 @@ int uffd_sync_discard(struct ww *w, struct range *r, const struct mapping *m);
 int uffd_sync_open(struct ww *w, int flags, uint64_t features, const char **why);
 void uffd_sync_close(struct ww *w);
 /*
- * Tries it all on scratch pages, with faults being handled if try_faults says so; sets no_markers
- * and stale_bits.
+ * Tries it all on scratch pages, with faults being handled if try_faults says so; sets no_markers,
+ * stale_bits and no_shared.
  */
 int uffd_sync_probe(struct ww *w, bool try_faults, const char **why);
 

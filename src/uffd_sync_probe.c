@@ -77,6 +77,48 @@ static void find_stale_bits(struct ww *w, uintptr_t start, size_t size, void **a
 	w->stale_bits = r < 0 || word & PM_UFFD_WP;
 }
 
+/*
+ * Some kernels (5.19 to 6.1, as they first came out) make a protected page of shared memory writable
+ * with the mapping's own right: where its protection changes, as here, and where a page moves. The
+ * kernel is what writes, as nobody may handle our faults.
+ */
+static bool is_written_unseen(struct ww *w, uintptr_t page)
+{
+	uint64_t word = 0;
+	ssize_t n;
+
+	*(volatile unsigned char *)page = 1;
+	if (uffd_protect(w, page, page + w->page_size) < 0 ||
+	    sys_mprotect(page, w->page_size, PROT_READ) < 0 ||
+	    sys_mprotect(page, w->page_size, PROT_READ | PROT_WRITE) < 0)
+		return true;
+	n = sys_pread(w->maps.file.fd, (void *)page, 1, 0);
+	if (n == -EFAULT)
+		return false;
+	return n != 1 || pagemap_read(w, page, page + w->page_size, &word) < 0 ||
+	       word & PM_UFFD_WP;
+}
+
+static int find_shared(struct ww *w)
+{
+	struct mapping m = {.kind = MAPPING_SHARED};
+	void *page;
+	int n = context_map_shared(w, &page, w->page_size);
+
+	if (n < 0)
+		return n;
+	m.start = (uintptr_t)page;
+	m.end = m.start + w->page_size;
+	n = w->backend->ops->attach(w, &m);
+	/* Before Linux 5.19 none is, nor is any later. */
+	if (n == 0) {
+		w->no_shared = is_written_unseen(w, m.start);
+		w->backend->ops->detach(w, m.start, m.end);
+	}
+	sys_munmap(page, w->page_size);
+	return n == -ENOMEM ? n : 0;
+}
+
 static int make_unreadable(struct ww *w)
 {
 	int r = context_map(w, &w->unreadable, w->page_size);
@@ -112,5 +154,9 @@ int uffd_sync_probe(struct ww *w, bool try_faults, const char **why)
 		w->backend->ops->detach(w, r.start, r.end);
 	}
 	sys_munmap(scratch, size);
+	if (n == 0) {
+		*why = "no address space for a trial with shared memory";
+		n = find_shared(w);
+	}
 	return n;
 }
