@@ -37,14 +37,23 @@ int __lsan_is_turned_off(void)
 
 static const struct timespec five_ms = {0, 5000000};
 
-static volatile unsigned char *map(int fd, size_t size)
+static volatile unsigned char *map_shared(int fd, size_t size)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (p == MAP_FAILED)
 		exit(1);
 	return p;
+}
+
+/* Apart from what the C library, or a checker, maps: the kernel would make one mapping of both. */
+static volatile unsigned char *map_private(size_t size, size_t page)
+{
+	char *p = mmap(NULL, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED || mprotect(p + page, size, PROT_READ | PROT_WRITE) != 0)
+		exit(1);
+	return (volatile unsigned char *)p + page;
 }
 
 static void wait_for(int number)
@@ -127,8 +136,8 @@ int main(int argc, char **argv)
 		return exec_again(argv, argc == 3 ? atoi(argv[2]) : 300);
 	if (fd < 0 || ftruncate(fd, (off_t)(PAGES * page)) < 0)
 		return 1;
-	shared = map(fd, PAGES * page);
-	private = map(-1, PAGES * page);
+	shared = map_shared(fd, PAGES * page);
+	private = map_private(PAGES * page, page);
 	if (strcmp(mode, "own") == 0)
 		watch_itself(private, page);
 	sigemptyset(&set);
