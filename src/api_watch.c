@@ -152,6 +152,7 @@ static int watch(struct ww *w, uintptr_t start, uintptr_t end, unsigned flags)
 	struct mapping m;
 	int r = 0;
 
+	w->changes = clients_changes();
 	maps_walk(&walk, start, end);
 	while (r >= 0 && pos < end) {
 		r = context_next_mapping(w, &walk, &m);

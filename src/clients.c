@@ -58,6 +58,16 @@ void clients_unlock(const sigset_t *old)
 	sys_restore_signals(old);
 }
 
+size_t clients_changes(void)
+{
+	return __atomic_load_n(&clients.changes, __ATOMIC_ACQUIRE);
+}
+
+void clients_count_change(void)
+{
+	__atomic_store_n(&clients.changes, clients.changes + 1, __ATOMIC_RELEASE);
+}
+
 void clients_add(struct client *c)
 {
 	sigset_t old;
@@ -78,6 +88,7 @@ void clients_remove(struct client *c)
 		link = &(*link)->next;
 	if (*link)
 		*link = c->next;
+	clients_count_change();
 	client_count_ending(c);
 	clients_unlock(&old);
 }
@@ -104,6 +115,7 @@ void client_forget(struct client *c, uintptr_t start, uintptr_t end)
 
 	clients_lock(&old);
 	page_states_clear(c->states, start, end);
+	clients_count_change();
 	client_count_ending(c);
 	clients_unlock(&old);
 }

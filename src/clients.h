@@ -39,12 +39,15 @@ struct client {
 
 /**
  * struct clients - all of them; what handlers use is written out here, as each call costs
- * @lock:  in a page of its own
- * @first: of the list, with the lock
+ * @lock:    in a page of its own
+ * @first:   of the list, with the lock
+ * @changes: how often the protection of memory may have changed that another context was just asking
+ *           the kernel for, with the lock
  */
 extern struct clients {
 	uint32_t *lock;
 	struct client *first;
+	size_t changes;
 } clients;
 
 enum { LOCK_FREE, LOCK_HELD, LOCK_AWAITED };
@@ -79,6 +82,10 @@ static inline void clients_unlock_blocked(void)
 		clients_wake();
 }
 
+/* Without the lock: what is read of the list of mappings from now on is at least as new. */
+size_t clients_changes(void);
+/* With the lock. */
+void clients_count_change(void);
 void clients_add(struct client *c);
 void clients_remove(struct client *c);
 /**

@@ -50,6 +50,7 @@ struct guard {
  * @no_markers:  this kernel cannot write-protect a private page that is not there
  * @stale_bits:  this kernel leaves pages protected that mremap(2) moved away from a userfaultfd
  * @no_shared:   this kernel makes protected pages of shared memory writable at times
+ * @changes:     clients_changes() when ww_watch() began to ask what is mapped
  * @canary:      FORKS_PAGES pages of ours whose protection shows a fork
  * @unreadable:  a page that nobody may read, where the kernel has @stale_bits
  * @let_go:      @uffd was closed, as faults could not be handled any more
@@ -98,6 +99,7 @@ struct ww {
 	bool no_markers;
 	bool stale_bits;
 	bool no_shared;
+	size_t changes;
 	bool let_go;
 	void *unreadable;
 	char *canary;

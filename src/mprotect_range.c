@@ -106,17 +106,35 @@ static int may_watch(struct ww *w, uintptr_t start, uintptr_t end)
 	return page_states_reserve(w, start, end);
 }
 
+/* With the lock: what m was told to be may be what another context has let go of since. */
+static int renew(struct ww *w, struct mapping *m)
+{
+	struct maps_walk walk;
+	struct mapping now;
+	int r;
+
+	if (clients.changes == w->changes)
+		return 0;
+	maps_walk(&walk, m->start, m->end);
+	r = context_next_mapping(w, &walk, &now);
+	if (r <= 0 || now.start != m->start || now.end != m->end)
+		return r < 0 ? r : -ESTALE;
+	m->prot = now.prot;
+	return 0;
+}
+
 int mp_attach(struct ww *w, const struct mapping *m)
 {
+	struct mapping now = *m;
 	sigset_t old;
 	int r = may_watch(w, m->start, m->end);
 
 	if (r < 0)
 		return r;
 	clients_lock(&old);
-	r = clients_overlap(&w->client, m->start, m->end) ? -EBUSY : 0;
+	r = clients_overlap(&w->client, m->start, m->end) ? -EBUSY : renew(w, &now);
 	if (r == 0)
-		record(w, m->start, m->end, m->prot);
+		record(w, m->start, m->end, now.prot);
 	clients_unlock(&old);
 	return r;
 }
@@ -233,16 +251,19 @@ int mp_owns(struct ww *w, const struct mapping *m)
 static void join_later(const struct ww *w, uintptr_t page)
 {
 	struct sys_file memory;
+	sigset_t old;
 	char byte;
 
 	if (sys_madvise(page, w->page_size, MADV_POPULATE_WRITE) == 0)
 		return;
-	/* What nobody may write to, nobody else writes to now: the byte stays what it is. */
-	if (page_state(&w->states, page) & STATE_WRITE ||
-	    sys_open(&memory, "/proc/self/mem", O_RDWR) < 0)
+	if (sys_open(&memory, "/proc/self/mem", O_RDWR) < 0)
 		return;
-	if (sys_pread(memory.fd, &byte, 1, (off_t)page) == 1)
+	/* What nobody may write to, until ww_protect() allows it, stays what it is. */
+	clients_lock(&old);
+	if (!(page_state(&w->states, page) & STATE_WRITE) &&
+	    sys_pread(memory.fd, &byte, 1, (off_t)page) == 1)
 		sys_pwrite(memory.fd, &byte, 1, (off_t)page);
+	clients_unlock(&old);
 	sys_close(&memory);
 }
 
@@ -370,6 +391,7 @@ int mp_protect(uintptr_t start, uintptr_t end, int prot)
 	if (!clients_begun())
 		return sys_mprotect(start, end - start, prot);
 	clients_lock(&old);
+	clients_count_change();
 	/* The states have no place for more. */
 	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC) && any_watched(start, end))
 		n = -EINVAL;
