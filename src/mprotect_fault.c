@@ -177,7 +177,10 @@ static COLD bool is_there(const struct ww *w, uintptr_t page)
 /* In a child too: its memory is protected like its parent's, and so is the table. */
 HOT int mp_fault(struct ww *w, uintptr_t page, bool doubt)
 {
+	bool armed = doubt && mp_is_armed(page_state(&w->states, page));
+
 	if (!let_go_alone(w, page) && let_go(w, page) < 0)
 		return 0;
-	return !doubt || is_there(w, page);
+	/* Where it had another reason besides, it comes again. */
+	return !doubt || armed || is_there(w, page);
 }

@@ -164,6 +164,8 @@ Test(corners, a_protection_that_fails_leaves_the_old_one)
 
 /* Linux before 5.14 cannot be asked to populate, so that it has to be found out otherwise. */
 static bool old_kernel;
+/* What the program handles by a userfaultfd of its own cannot be populated by everybody. */
+static bool unpopulated;
 
 int __real_sys_madvise(uintptr_t start, size_t len, int advice);
 int __wrap_sys_madvise(uintptr_t start, size_t len, int advice);
@@ -174,6 +176,8 @@ int __wrap_sys_madvise(uintptr_t start, size_t len, int advice)
 
 	if (old_kernel && (advice == populate_read || advice == populate_write))
 		return -EINVAL;
+	if (unpopulated && (advice == populate_read || advice == populate_write))
+		return -EFAULT;
 	return __real_sys_madvise(start, len, advice);
 }
 
@@ -211,6 +215,19 @@ Test(corners, old_kernels_tell_the_end_of_a_file_too)
 	ww_free(w);
 	unmap(p, 8 * PAGE);
 	close(fd);
+}
+
+Test(corners, what_cannot_be_populated_is_known_to_be_ours)
+{
+	watch_memory(WW_NO_HANDLER);
+	handle(SIGSEGV, ask_or_jump, 0);
+	handle(SIGBUS, ask_or_jump, 0);
+	cr_assert_eq(ww_reset(w, memory, ALL), 0);
+	unpopulated = true;
+	for (size_t i = 0; i < PAGES; i++)
+		cr_assert(try_write(memory + i * PAGE), "page %zu", i);
+	unpopulated = false;
+	unwatch_memory();
 }
 
 static sigjmp_buf back;
