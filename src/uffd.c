@@ -62,8 +62,12 @@ int uffd_attach(struct ww *w, const struct mapping *m)
 		.range = {.start = m->start, .len = m->end - m->start},
 		.mode = WWK_UFFDIO_REGISTER_MODE_WP,
 	};
-	long r = sys_ioctl(w->uffd.fd, WWK_UFFDIO_REGISTER, &reg);
+	long r;
 
+	/* The number may be another context's by now. */
+	if (context_lost(w, &w->uffd))
+		return -ESTALE;
+	r = sys_ioctl(w->uffd.fd, WWK_UFFDIO_REGISTER, &reg);
 	if (r < 0 && context_lost(w, &w->uffd))
 		return -ESTALE;
 	if (r == -EPERM)
