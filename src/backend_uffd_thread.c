@@ -99,7 +99,6 @@ static void *serve(void *arg)
 	int r;
 
 	sys_thread_begin();
-	__atomic_store_n(&w->thread_at, (uintptr_t)&t, __ATOMIC_RELEASE);
 	do
 		r = serve_some(w, &t);
 	while (r == 0);
@@ -119,7 +118,6 @@ static int start_thread(struct ww *w)
 		return r;
 	w->thread_stops = false;
 	w->thread_turns = 0;
-	w->thread_at = 0;
 	r = sys_thread_start(&w->thread, w->stack, STACK, serve, w);
 	w->has_thread = r == 0;
 	return r;
@@ -172,9 +170,7 @@ static int ut_open(struct ww *w, const char **why)
 
 static int ut_attach(struct ww *w, const struct mapping *m)
 {
-	uintptr_t stack = __atomic_load_n(&w->thread_at, __ATOMIC_ACQUIRE);
-
-	if (context_uses(w, m->start, m->end) || (m->start <= stack && stack < m->end))
+	if (context_uses(w, m->start, m->end) || range_meets(m->start, m->end, w->stack, STACK))
 		return -ENOTSUP;
 	return uffd_sync_attach(w, m);
 }

@@ -57,7 +57,7 @@ struct guard {
  * @bell, @stop: ends of a pipe that wakes @thread up
  * @thread:      resolves faults
  * @stack:       of @thread
- * @has_thread, @thread_stops, @thread_at: it runs, is to end, has its stack around there
+ * @has_thread, @thread_stops: it runs, is to end
  * @thread_turns: how often it began and ended to resolve faults: odd while it does
  * @last_fault:  the page whose fault was resolved last; 0 after pages were protected
  * @client:      how signal handlers and other contexts find this one
@@ -110,7 +110,6 @@ struct ww {
 	struct sys_file stop;
 	struct sys_file clear_refs;
 	pthread_t thread;
-	uintptr_t thread_at;
 	void *stack;
 	uintptr_t last_fault;
 	struct client client;

@@ -119,6 +119,7 @@ bool context_uses(const struct ww *w, uintptr_t start, uintptr_t end)
 	return used || range_meets(start, end, w, sizeof(*w)) ||
 	       range_meets(start, end, w->guard, w->page_size) ||
 	       range_meets(start, end, w->canary, FORKS_PAGES * w->page_size) ||
+	       range_meets(start, end, w->unreadable, w->page_size) ||
 	       range_meets(start, end, w->words, PM_WORDS * sizeof(*w->words)) ||
 	       range_meets(start, end, w->spare_memory, MP_SPARE_PAGES * w->page_size);
 }
