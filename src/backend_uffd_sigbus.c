@@ -66,6 +66,8 @@ static int us_fault(struct ww *w, uintptr_t page, bool doubt)
 	/* The program closed the descriptor, or installed a filter of system calls. */
 	if (r < 0 && !w->opens)
 		uffd_let_go(w);
+	if (r < 0 || __atomic_load_n(&w->let_go, __ATOMIC_RELAXED))
+		uffd_unprotect_lost(w, page, page + w->page_size);
 	return 1;
 }
 

@@ -11,34 +11,39 @@
 #include "pagemap.h"
 #include "uapi/userfaultfd.h"
 
-static int open_device(struct ww *w)
+static int open_device(struct sys_file *out)
 {
 	struct sys_file device;
 	int r = sys_open(&device, "/dev/userfaultfd", O_RDWR);
 
 	if (r < 0)
 		return r;
-	r = sys_adopt(&w->uffd, (int)sys_ioctl(device.fd, WWK_USERFAULTFD_IOC_NEW,
-					       (void *)(uintptr_t)(O_CLOEXEC | O_NONBLOCK)));
+	r = sys_adopt(out, (int)sys_ioctl(device.fd, WWK_USERFAULTFD_IOC_NEW,
+					  (void *)(uintptr_t)(O_CLOEXEC | O_NONBLOCK)));
 	sys_close(&device);
 	return r;
 }
 
-static int enable(struct ww *w, uint64_t features)
+static int open_any(struct sys_file *out, int flags)
+{
+	int r = sys_userfaultfd(out, flags);
+
+	if ((r == -EPERM || r == -ENOSYS || r == -EACCES) && open_device(out) == 0)
+		r = 0;
+	return r;
+}
+
+static int enable(const struct sys_file *uffd, uint64_t features)
 {
 	struct wwk_uffdio_api api = {.api = WWK_UFFD_API, .features = features};
 
-	return (int)sys_ioctl(w->uffd.fd, WWK_UFFDIO_API, &api);
+	return (int)sys_ioctl(uffd->fd, WWK_UFFDIO_API, &api);
 }
 
 int uffd_open(struct ww *w, int flags, uint64_t features, uint64_t optional, const char **why)
 {
-	int r = sys_userfaultfd(&w->uffd, flags);
+	int r = open_any(&w->uffd, flags);
 
-	if (r == -EPERM || r == -ENOSYS || r == -EACCES) {
-		if (open_device(w) == 0)
-			r = 0;
-	}
 	if (r == -ENOSYS)
 		*why = "the kernel has no userfaultfd (CONFIG_USERFAULTFD), or a seccomp filter "
 		       "hides it";
@@ -52,8 +57,8 @@ int uffd_open(struct ww *w, int flags, uint64_t features, uint64_t optional, con
 		       "profiles often have, must allow the system call userfaultfd";
 	if (r < 0)
 		return r;
-	r = enable(w, features | optional);
-	return r == -EINVAL && optional ? enable(w, features) : r;
+	r = enable(&w->uffd, features | optional);
+	return r == -EINVAL && optional ? enable(&w->uffd, features) : r;
 }
 
 int uffd_attach(struct ww *w, const struct mapping *m)
@@ -153,13 +158,18 @@ int uffd_detach(struct ww *w, uintptr_t start, uintptr_t end)
 
 	if (r < 0 && r != -ENOMEM)
 		r = for_mappings(w, start, end, WWK_UFFDIO_UNREGISTER, 0);
-	/* Not ours any more, by what either of the two says, or nothing is. */
-	if (r < 0 && context_lost(w, &w->uffd))
+	/* Not ours any more, by what either of the two says, or nothing is; but a child's copy may have
+	 * it registered still, and protected. */
+	if (r < 0 && context_lost(w, &w->uffd)) {
+		uffd_unprotect_lost(w, start, end);
 		return 0;
+	}
+	if (r == -ENOENT || r == -EINVAL)
+		uffd_settle(w, start, end);
 	return r == 0 || r == -ENOENT || r == -EINVAL ? 0 : -ENOMEM;
 }
 
-static int protect_once(struct ww *w, uintptr_t start, uintptr_t end, uint64_t mode)
+static int protect_by(const struct sys_file *uffd, uintptr_t start, uintptr_t end, uint64_t mode)
 {
 	struct wwk_uffdio_writeprotect wp = {
 		.range = {.start = start, .len = end - start},
@@ -168,14 +178,38 @@ static int protect_once(struct ww *w, uintptr_t start, uintptr_t end, uint64_t m
 	long r;
 
 	do
-		r = sys_ioctl(w->uffd.fd, WWK_UFFDIO_WRITEPROTECT, &wp);
+		r = sys_ioctl(uffd->fd, WWK_UFFDIO_WRITEPROTECT, &wp);
 	while (r == -EAGAIN);
 	return (int)r;
+}
+
+static int protect_once(struct ww *w, uintptr_t start, uintptr_t end, uint64_t mode)
+{
+	return protect_by(&w->uffd, start, end, mode);
 }
 
 int uffd_unprotect_once(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	return protect_once(w, start, end, 0);
+}
+
+/* The kernel does not mind whose the protection is. What is a hole, or another mapping, is passed over. */
+void uffd_unprotect_lost(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	struct sys_file uffd;
+
+	if (open_any(&uffd, WWK_UFFD_USER_MODE_ONLY) < 0)
+		return;
+	if (enable(&uffd, 0) < 0)
+		start = end;
+	while (start < end) {
+		uintptr_t len = end - start;
+
+		while (protect_by(&uffd, start, start + len, 0) < 0 && len > w->page_size)
+			len = len / 2 & ~(w->page_size - 1);
+		start += len;
+	}
+	sys_close(&uffd);
 }
 
 void uffd_let_go(struct ww *w)

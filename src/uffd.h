@@ -40,6 +40,11 @@ int uffd_fill_protected(struct ww *w, uintptr_t start, uintptr_t end);
 /* One ioctl and its plain error. */
 int uffd_unprotect_once(struct ww *w, uintptr_t start, uintptr_t end);
 /*
+ * The same where the context's own userfaultfd is gone and a child's copy keeps memory protected; as
+ * far as that can be. Async-signal-safe.
+ */
+void uffd_unprotect_lost(struct ww *w, uintptr_t start, uintptr_t end);
+/*
  * For whoever handles faults and cannot any more: lets go of all memory, and of all that wait for it,
  * and has the next call begin anew, where every page counts as written. Async-signal-safe.
  */

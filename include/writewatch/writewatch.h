@@ -385,6 +385,7 @@ WW_PUBLIC int ww_unwatch(struct ww *w, void *addr, size_t len);
  *   -ENOENT   part of the range is not watched (with %WW_ACROSS: none of it is)
  *   -ESTALE   part of it was remapped and is not being watched: repair it with ww_watch(). Until
  *             then every query of it fails. What the failed call may have reset counts as written.
+ *             Once after the program closed descriptors, too: the next call begins anew.
  *   -ENOMEM   the kernel had no memory for page tables: what may have been reset counts as written
  *   -EIO      the kernel answered what it never should; as with -ENOMEM nothing is lost
  *   -EMFILE, -ENFILE, -ENOTSUP  in a child, or after the program closed descriptors: could not begin
