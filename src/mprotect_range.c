@@ -99,11 +99,28 @@ static void record(struct ww *w, uintptr_t start, uintptr_t end, int prot)
 	w->splits += mp_splits(w, start, end);
 }
 
-static int may_watch(struct ww *w, uintptr_t start, uintptr_t end)
+/* Where a policy has it so (PR_SET_MDWE, SELinux), nothing that can be executed becomes writable again. */
+static bool may_give_back(struct ww *w, int prot)
 {
-	if (context_uses(w, start, end) || faults_need(start, end))
+	void *page;
+	bool may;
+
+	if (!(prot & PROT_WRITE && prot & PROT_EXEC))
+		return true;
+	if (context_map(w, &page, w->page_size) < 0)
+		return false;
+	may = sys_mprotect((uintptr_t)page, w->page_size, prot & ~PROT_WRITE) == 0 &&
+	      sys_mprotect((uintptr_t)page, w->page_size, prot) == 0;
+	sys_munmap(page, w->page_size);
+	return may;
+}
+
+static int may_watch(struct ww *w, const struct mapping *m)
+{
+	if (context_uses(w, m->start, m->end) || faults_need(m->start, m->end) ||
+	    !may_give_back(w, m->prot))
 		return -ENOTSUP;
-	return page_states_reserve(w, start, end);
+	return page_states_reserve(w, m->start, m->end);
 }
 
 /* With the lock: what m was told to be may be what another context has let go of since. */
@@ -127,7 +144,7 @@ int mp_attach(struct ww *w, const struct mapping *m)
 {
 	struct mapping now = *m;
 	sigset_t old;
-	int r = may_watch(w, m->start, m->end);
+	int r = may_watch(w, m);
 
 	if (r < 0)
 		return r;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "backends.h"
@@ -57,6 +58,41 @@ Test(protection, changed_by_one_context_loses_nothing_of_another)
 	protect_all_by(other, other);
 	ww_free(other);
 	unwatch_memory();
+}
+
+static void *executable;
+
+static void watch_under_policy(void)
+{
+	const int set_mdwe = 65, refuse_exec_gain = 1;
+	int refused = strcmp(backend()->name, "mprotect") == 0 ? -ENOTSUP : 0;
+
+	watch_memory(0);
+	if (prctl(set_mdwe, refuse_exec_gain, 0, 0, 0) != 0)
+		_exit(2);
+	if (ww_watch(w, executable, ALL, 0) != refused)
+		_exit(3);
+	memset(executable, 1, ALL);
+	expect_watched();
+	ww_free(w);
+	memset(executable, 2, ALL);
+}
+
+/* Of memory that can be executed, what was taken could not be given back. */
+Test(protection, is_left_where_a_policy_keeps_it_from_coming_back)
+{
+	int result;
+
+	executable = mmap(NULL, ALL, PROT_READ | PROT_WRITE | PROT_EXEC,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (executable == MAP_FAILED)
+		cr_skip_test("memory cannot be written to and executed here");
+	memset(executable, 1, ALL);
+	result = run_child(watch_under_policy);
+	unmap(executable, ALL);
+	if (result == 2)
+		cr_skip_test("the kernel has no such policy (Linux 6.3)");
+	cr_assert_eq(result, 0, "%d", result);
 }
 
 /* Of what the process may have, no mapping is left from the second piece on, but those in reserve. */
