@@ -115,11 +115,32 @@ static int make_tables(struct ww *w, uintptr_t start, uintptr_t end)
 	return r < 0 ? r : undone;
 }
 
+/* A huge page of a file would be reported as a whole, and made anew by the next write, each time. */
+static int divide_shared(struct ww *w, uintptr_t start, uintptr_t end)
+{
+	struct maps_walk walk;
+	struct mapping m;
+	int r;
+
+	maps_walk(&walk, start, end);
+	while ((r = context_next_mapping(w, &walk, &m)) > 0) {
+		r = m.kind == MAPPING_PRIVATE_ANON ? 0 : make_tables(w, m.start, m.end);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
 int ps_arm_written(struct ww *w, struct range *r)
 {
+	int n;
+
 	r->mode = PS_ARMED;
 	/* Without page tables such a kernel reports nothing. */
-	return w->no_holes ? make_tables(w, r->start, r->end) : uffd_unprotect(w, r->start, r->end);
+	if (w->no_holes)
+		return make_tables(w, r->start, r->end);
+	n = uffd_unprotect(w, r->start, r->end);
+	return n == 0 ? divide_shared(w, r->start, r->end) : n;
 }
 
 int ps_fill_holes(struct ww *w, uintptr_t start, uintptr_t end)
