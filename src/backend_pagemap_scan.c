@@ -91,7 +91,7 @@ int ps_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end, bool 
 	/* Where nobody wants the answer, protecting a few pages is the shorter way. */
 	if (reset && sink->shape == SINK_NOTHING && r->mode == PS_ARMED &&
 	    end - start <= RESET_BY_PROTECTING << w->page_shift)
-		return context_lost(w, &w->uffd) ? -ESTALE : uffd_protect(w, start, end);
+		return uffd_protect(w, start, end);
 	filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset ? WWK_PM_SCAN_WP_MATCHING : 0);
 	while (start < end && !sink_full(sink)) {
 		n = ps_regions_into(w, &filter, start, end, sink, &start);

@@ -115,6 +115,44 @@ static int attach_range(struct ww *w, const struct range *r)
 	return w->backend->ops->attach(w, &m);
 }
 
+static int open_anew(struct ww *w)
+{
+	const struct backend_ops *ops = w->backend->ops;
+	const char *why;
+
+	if (ops->inherit)
+		return ops->inherit(w);
+	/* What is still protected must not outlive those who handle its faults. */
+	if (holds_uffd(w))
+		detach_all(w);
+	w->goes_on = w->guard->own;
+	ops->close(w);
+	w->guard->own = 1;
+	return ops->open(w, &why);
+}
+
+/*
+ * A child may share descriptors with its parent. New ones must not get the numbers of those that it
+ * closes then: the parent would ask them about the child's memory.
+ */
+static int open_apart(struct ww *w)
+{
+	struct sys_file *files[] = {&w->uffd, &w->pagemap, &w->maps.file,
+				    &w->bell, &w->stop,    &w->clear_refs};
+	struct sys_file old[sizeof(files) / sizeof(*files)];
+	int r;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
+		old[i] = *files[i];
+		*files[i] = SYS_NO_FILE;
+	}
+	r = open_anew(w);
+	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+		sys_close(&old[i]);
+	/* There may have been room for one of the two only. */
+	return choice_is_shortage(r) && r != -ENOMEM ? open_anew(w) : r;
+}
+
 /*
  * In a child, or after the program closed descriptors. In a child nothing of the parent's is used but
  * the list of what was watched.
@@ -122,20 +160,8 @@ static int attach_range(struct ww *w, const struct range *r)
 static int begin_anew(struct ww *w)
 {
 	const struct backend_ops *ops = w->backend->ops;
-	const char *why;
-	int r;
+	int r = w->guard->own ? open_anew(w) : open_apart(w);
 
-	if (ops->inherit) {
-		r = ops->inherit(w);
-	} else {
-		/* What is still protected must not outlive those who handle its faults. */
-		if (holds_uffd(w))
-			detach_all(w);
-		w->goes_on = w->guard->own;
-		ops->close(w);
-		w->guard->own = 1;
-		r = ops->open(w, &why);
-	}
 	if (r < 0)
 		return choice_is_shortage(r) ? r : -ENOTSUP;
 	w->registry.count = w->registry.bytes = 0;

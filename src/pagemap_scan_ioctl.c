@@ -32,12 +32,8 @@ static long scan(struct ww *w, const struct ps_filter *filter, uintptr_t start, 
 		.category_anyof_mask = filter->any,
 		.return_mask = filter->returned,
 	};
-	long pages, r;
+	long pages, r = sys_ioctl(w->pagemap.fd, WWK_PAGEMAP_SCAN, &arg);
 
-	/* The number may be another process's pagemap by now, and the scan would reset that. */
-	if (context_lost(w, &w->pagemap))
-		return -ESTALE;
-	r = sys_ioctl(w->pagemap.fd, WWK_PAGEMAP_SCAN, &arg);
 	if (r < 0)
 		return map_error(w, r);
 	*n = (size_t)r;
