@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,9 +68,11 @@ static pid_t idle_child(void)
 {
 	pid_t child = fork();
 
-	if (child == 0)
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
+	}
 	cr_assert_gt(child, 0);
 	return child;
 }
@@ -111,6 +114,7 @@ static void use_common_descriptors(void)
 	void *pages[PAGES];
 	size_t count = PAGES;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (ww_get(w, memory, ALL, WW_RESET, pages, &count) != 0 || count != PAGES)
 		_exit(1);
 	*stage = 1;
