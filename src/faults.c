@@ -162,7 +162,6 @@ static struct sigaction next_handler(int number, const struct passing *outer, st
 	struct sigaction action;
 
 	clients_lock_blocked();
-	now->level = h->depth > 0 ? h->depth - 1 : 0;
 	if (outer->context == now->context && (void *)now->context->uc_link == &passing &&
 	    outer->level <= now->level)
 		now->level = outer->level > 0 ? outer->level - 1 : 0;
@@ -173,10 +172,10 @@ static struct sigaction next_handler(int number, const struct passing *outer, st
 	return action;
 }
 
-static void pass_on(int number, siginfo_t *info, ucontext_t *context)
+static void pass_on(int number, siginfo_t *info, ucontext_t *context, int level)
 {
 	const struct passing outer = passing;
-	struct passing now = {.context = context};
+	struct passing now = {.context = context, .level = level};
 	struct sigaction action = next_handler(number, &outer, &now);
 	ucontext_t *link = context->uc_link;
 
@@ -191,20 +190,48 @@ static void pass_on(int number, siginfo_t *info, ucontext_t *context)
 	}
 }
 
-HOT static void handler(int number, siginfo_t *info, void *context)
+HOT static void handle(int number, siginfo_t *info, void *context, int level)
 {
 	int error = errno;
 
 	if (!is_ours(number, info, context))
-		pass_on(number, info, context);
+		pass_on(number, info, context, level);
 	/* It may be on a page that is watched, too. */
 	if (errno != error)
 		errno = error;
 }
 
-static bool is_handler(const struct sigaction *action)
+/*
+ * One for each level: whoever takes a handler away that was installed after ours puts ours back that
+ * was there before, which has to know that nothing is between it and the older ones.
+ */
+#define ENTRY(level) \
+	HOT static void handler_##level(int number, siginfo_t *info, void *context) \
+	{ \
+		handle(number, info, context, level); \
+	}
+
+ENTRY(0)
+ENTRY(1)
+ENTRY(2)
+ENTRY(3)
+ENTRY(4)
+ENTRY(5)
+ENTRY(6)
+ENTRY(7)
+
+static void (*const handlers[DEPTH])(int number, siginfo_t *info, void *context) = {
+	handler_0, handler_1, handler_2, handler_3, handler_4, handler_5, handler_6, handler_7,
+};
+
+/* The level of ours, or -1 of any other. */
+static int level_of(const struct sigaction *action)
 {
-	return action->sa_flags & SA_SIGINFO && action->sa_sigaction == handler;
+	int level = action->sa_flags & SA_SIGINFO ? DEPTH - 1 : -1;
+
+	while (level >= 0 && action->sa_sigaction != handlers[level])
+		level--;
+	return level;
 }
 
 static bool is_same(const struct sigaction *a, const struct sigaction *b)
@@ -212,31 +239,45 @@ static bool is_same(const struct sigaction *a, const struct sigaction *b)
 	return a->sa_sigaction == b->sa_sigaction && a->sa_flags == b->sa_flags;
 }
 
+/* Changed with the lock only, and looked at without it. */
+static void set_depth(struct handled *h, int depth)
+{
+	__atomic_store_n(&h->depth, depth, __ATOMIC_RELAXED);
+}
+
 /* With the lock. */
 static int install(int number)
 {
 	struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART}, old;
 	struct handled *h = handled_by(number);
-	int r = sys_sigaction(number, NULL, &old);
+	int level, r = sys_sigaction(number, NULL, &old);
 	bool again;
 
-	if (r < 0 || is_handler(&old))
+	if (r < 0)
 		return r;
+	level = level_of(&old);
+	if (level >= 0) {
+		/* Those above were taken away. */
+		set_depth(h, level + 1);
+		return 0;
+	}
 	again = h->depth > 0 && is_same(&old, &h->below[h->depth - 1]);
 	/* Somebody goes on installing: they have their way. */
 	if (h->depth == DEPTH && !again)
 		return -EBUSY;
 	/* What we pass on to is known before anything can be passed on. */
-	if (!again)
-		h->below[h->depth++] = old;
-	ours.sa_sigaction = handler;
+	if (!again) {
+		h->below[h->depth] = old;
+		set_depth(h, h->depth + 1);
+	}
+	ours.sa_sigaction = handlers[h->depth - 1];
 	/* Not sigfillset(): a thread that is cancelled here would leave the lock held. */
 	memset(&ours.sa_mask, 0xff, sizeof(ours.sa_mask));
 	r = sys_sigaction(number, &ours, &old);
-	if (r == 0 && !is_handler(&old))
+	if (r == 0 && level_of(&old) < 0)
 		h->below[h->depth - 1] = old;
 	else if (!again)
-		h->depth--;
+		set_depth(h, h->depth - 1);
 	return r;
 }
 
@@ -258,12 +299,15 @@ static void end(int number, bool has_watched)
 	struct handled *h = handled_by(number);
 	struct sigaction now;
 	sigset_t old;
+	int level;
 
 	clients_lock(&old);
 	h->stays |= has_watched;
 	if (h->users && --h->users == 0 && (!h->stays || sys_is_alone()) &&
-	    sys_sigaction(number, NULL, &now) == 0 && is_handler(&now))
-		sys_sigaction(number, &h->below[--h->depth], NULL);
+	    sys_sigaction(number, NULL, &now) == 0 && (level = level_of(&now)) >= 0) {
+		set_depth(h, level);
+		sys_sigaction(number, &h->below[level], NULL);
+	}
 	clients_unlock(&old);
 }
 
@@ -315,11 +359,15 @@ bool faults_need(uintptr_t start, uintptr_t end)
 
 void faults_keep(const struct ww *w)
 {
+	const struct handled *h = handled_by(w->client.number);
 	struct sigaction now;
 	sigset_t old;
+	int level;
 
-	if (!faults_handled(w) || sys_sigaction(w->client.number, NULL, &now) < 0 ||
-	    is_handler(&now))
+	if (!faults_handled(w) || sys_sigaction(w->client.number, NULL, &now) < 0)
+		return;
+	level = level_of(&now);
+	if (level >= 0 && level == __atomic_load_n(&h->depth, __ATOMIC_RELAXED) - 1)
 		return;
 	clients_lock(&old);
 	install(w->client.number);
