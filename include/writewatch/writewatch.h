@@ -331,7 +331,8 @@ WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
  *             %WW_DISCARDS with a backend that cannot see discards, or for a private mapping of a
  *             file
  *   -EACCES   part of it is a shared mapping of a file opened for reading only
- *   -EBUSY    part of it is watched by another context or belongs to another userfaultfd
+ *   -EBUSY    part of it is watched by another context with the same backend (others are not found
+ *             out about: do not), or belongs to another userfaultfd
  *   -ENOMEM   no memory, page tables, address space or map count
  *   -EIO      the kernel answered what it never should
  *   -EMFILE, -ENFILE, -ENOTSUP  in a child, or after the program closed descriptors: could not begin
