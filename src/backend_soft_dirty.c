@@ -95,11 +95,18 @@ static int harvest(struct ww *w)
 
 static bool any_dirty(const struct ww *w, size_t n)
 {
+	two_words many = {0};
 	uint64_t all = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < n; i++)
+	for (; n - i >= 8; i += 8) {
+		const two_words *p = (const two_words *)(w->words + i);
+
+		many |= (p[0] | p[1]) | (p[2] | p[3]);
+	}
+	for (; i < n; i++)
 		all |= w->words[i];
-	return all & PM_SOFT_DIRTY;
+	return (many[0] | many[1] | all) & PM_SOFT_DIRTY;
 }
 
 /* Whether the kernel has anything new about [start, end): 1, 0, or an error. */

@@ -20,6 +20,9 @@ struct ww;
 /* How many words are read at a time: 64 KiB. */
 #define PM_WORDS ((size_t)8192)
 
+/* To look at in one step, as that should cost nothing beside the reading. */
+typedef uint64_t two_words __attribute__((vector_size(16), aligned(8), may_alias));
+
 /* The words of so many pages from start on; -ESRCH: the process has no such page, or no memory. */
 int pagemap_words(int fd, uintptr_t start, size_t count, uint64_t *words);
 

@@ -228,8 +228,6 @@ struct run {
 
 #define MANY 16
 
-typedef uint64_t two_words __attribute__((vector_size(16), aligned(8), may_alias));
-
 /* The bits that MANY words have in common. */
 static uint64_t common(const uint64_t *words)
 {
