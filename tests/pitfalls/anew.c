@@ -7,14 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "backends.h"
 #include "context.h"
 #include "faulting.h"
+#include "keeper.h"
 #include "pages.h"
 #include "sys.h"
 
@@ -50,27 +49,6 @@ int __wrap_sys_munmap(void *addr, size_t len)
 	return __real_sys_munmap(addr, len);
 }
 
-static void close_file(struct sys_file *file)
-{
-	if (sys_is_open(file))
-		close(file->fd);
-}
-
-/* 0 as soon as a call does not find out that something is gone. */
-static int get(unsigned flags, size_t *count)
-{
-	static void *pages[PAGES];
-	int r = -ESTALE;
-
-	for (int tries = 0; r == -ESTALE && tries < 4; tries++) {
-		*count = PAGES;
-		r = ww_get(w, memory, ALL, flags, pages, count);
-		if (r == -ESTALE)
-			r = ww_watch(w, memory, ALL, 0) == 0 ? -ESTALE : -EIO;
-	}
-	return r;
-}
-
 static void write_while_it_begins(void)
 {
 	size_t count;
@@ -78,7 +56,7 @@ static void write_while_it_begins(void)
 	watch_memory(0);
 	close_file(&w->pagemap);
 	meanwhile = true;
-	if (get(WW_RESET, &count) != 0 || count < written)
+	if (get_in_the_end(WW_RESET, &count) != 0 || count < written)
 		_exit(2);
 	meanwhile = false;
 	expect_watched();
@@ -93,42 +71,20 @@ Test(anew, nothing_is_protected_meanwhile)
 	cr_assert_eq(result, 0, "%d", result);
 }
 
-static pid_t keeper;
-
-/* Everything that the library has, while a child holds copies of it. */
-static void close_all_but_the_childs(void)
-{
-	keeper = fork();
-	if (keeper == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			pause();
-	}
-	close_file(&w->pagemap);
-	close_file(&w->maps.file);
-	close_file(&w->uffd);
-}
-
-static void end_keeper(void)
-{
-	kill(keeper, SIGKILL);
-	waitpid(keeper, NULL, 0);
-}
-
 static void write_what_stays_protected(void)
 {
 	size_t count;
 
 	watch_memory(0);
 	close_all_but_the_childs();
-	if (get(WW_RESET, &count) != 0 || get(WW_RESET, &count) != 0)
+	if (get_in_the_end(WW_RESET, &count) != 0 || get_in_the_end(WW_RESET, &count) != 0)
 		_exit(2);
 	for (size_t i = 0; i < PAGES; i += 2)
 		page_write(memory + i * PAGE, 1);
-	if (get(WW_RESET, &count) != 0 || count < PAGES / 2)
+	if (get_in_the_end(WW_RESET, &count) != 0 || count < PAGES / 2)
 		_exit(3);
 	end_keeper();
-	if (get(WW_RESET, &count) != 0)
+	if (get_in_the_end(WW_RESET, &count) != 0)
 		_exit(4);
 	expect_watched();
 	ww_free(w);
@@ -178,10 +134,10 @@ static void write_on_and_on(void)
 	for (int i = 0; i < ROUNDS && time(NULL) < until; i++) {
 		/* Nobody waits long for one of them. */
 		alarm(20);
-		if (get(WW_RESET, &count) != 0)
+		if (get_in_the_end(WW_RESET, &count) != 0)
 			_exit(3);
 		close_all_but_the_childs();
-		if (get(WW_RESET, &count) != 0)
+		if (get_in_the_end(WW_RESET, &count) != 0)
 			_exit(4);
 		before = stores;
 		while (stores < before + 3 * PAGES)
@@ -234,7 +190,7 @@ static void begin_without_bell(void)
 	watch_memory(0);
 	close_bell();
 	close_file(&w->pagemap);
-	if (get(WW_RESET, &count) != 0)
+	if (get_in_the_end(WW_RESET, &count) != 0)
 		_exit(2);
 	expect_watched();
 	ww_free(w);

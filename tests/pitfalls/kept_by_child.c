@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "backends.h"
-#include "context.h"
 #include "faulting.h"
+#include "keeper.h"
 #include "pages.h"
-#include "sys.h"
 
 /*
  * The program closes descriptors of which a child, or a thread with descriptors of its own, has copies:
@@ -21,51 +18,11 @@
 
 TestSuite(kept_by_child, .init = backend_begin, .timeout = 120);
 
-static pid_t keeper;
-
-static void keep_copies(void)
-{
-	keeper = fork();
-	if (keeper == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			pause();
-	}
-}
-
-static void end_keeper(void)
-{
-	kill(keeper, SIGKILL);
-	waitpid(keeper, NULL, 0);
-}
-
-static void close_file(struct sys_file *file)
-{
-	if (sys_is_open(file))
-		close(file->fd);
-}
-
-static void close_all(void)
-{
-	close_file(&w->pagemap);
-	close_file(&w->maps.file);
-	close_file(&w->uffd);
-}
-
-/* What a child had registered is nobody's when that has ended. */
 static size_t get(void)
 {
-	static void *pages[PAGES];
 	size_t count;
-	int r = -ESTALE;
 
-	for (int tries = 0; r == -ESTALE && tries < 4; tries++) {
-		count = PAGES;
-		r = ww_get(w, memory, ALL, WW_RESET, pages, &count);
-		if (r == -ESTALE && tries > 0 && ww_watch(w, memory, ALL, 0) != 0)
-			break;
-	}
-	if (r != 0)
+	if (get_in_the_end(WW_RESET, &count) != 0)
 		_exit(9);
 	return count;
 }
@@ -80,8 +37,7 @@ static void begin(void)
 {
 	watch_memory(0);
 	get();
-	keep_copies();
-	close_all();
+	close_all_but_the_childs();
 }
 
 static void write_at_once(void)
