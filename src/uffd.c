@@ -193,22 +193,27 @@ int uffd_unprotect_once(struct ww *w, uintptr_t start, uintptr_t end)
 	return protect_once(w, start, end, 0);
 }
 
-/* The kernel does not mind whose the protection is. What is a hole, or another mapping, is passed over. */
+/* What is a hole, or another mapping, is passed over. */
+static void unprotect_pieces(const struct sys_file *uffd, uintptr_t start, uintptr_t end, size_t page)
+{
+	while (start < end) {
+		uintptr_t len = end - start;
+
+		while (protect_by(uffd, start, start + len, 0) < 0 && len > page)
+			len = len / 2 & ~(page - 1);
+		start += len;
+	}
+}
+
+/* The kernel does not mind whose the protection is. */
 void uffd_unprotect_lost(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	struct sys_file uffd;
 
 	if (open_any(&uffd, WWK_UFFD_USER_MODE_ONLY) < 0)
 		return;
-	if (enable(&uffd, 0) < 0)
-		start = end;
-	while (start < end) {
-		uintptr_t len = end - start;
-
-		while (protect_by(&uffd, start, start + len, 0) < 0 && len > w->page_size)
-			len = len / 2 & ~(w->page_size - 1);
-		start += len;
-	}
+	if (enable(&uffd, 0) == 0)
+		unprotect_pieces(&uffd, start, end, w->page_size);
 	sys_close(&uffd);
 }
 
