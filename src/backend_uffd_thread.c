@@ -19,6 +19,8 @@
 #define STACK ((size_t)1 << 20)
 /* It takes microseconds; whoever waits longer may be told too much, and goes on. */
 #define MOST_TURN_MS 100
+/* Before that, as on one processor the thread only waits until it may run. */
+#define YIELDS 50
 
 static bool must_stop(const struct ww *w)
 {
@@ -183,10 +185,13 @@ static void await_turn(const struct ww *w)
 {
 	unsigned turn = __atomic_load_n(&w->thread_turns, __ATOMIC_ACQUIRE);
 
-	for (int ms = 0; turn % 2 && ms < MOST_TURN_MS; ms++) {
+	for (int i = 0; turn % 2 && i < YIELDS + MOST_TURN_MS; i++) {
 		if (__atomic_load_n(&w->thread_turns, __ATOMIC_ACQUIRE) != turn)
 			break;
-		sys_sleep_ms(1);
+		if (i < YIELDS)
+			sys_yield();
+		else
+			sys_sleep_ms(1);
 	}
 }
 

@@ -162,6 +162,11 @@ int sys_poll(int a, int b, int timeout_ms)
 	return (int)negative_errno(syscall(SYS_ppoll, fds, 2, &timeout, NULL, 0));
 }
 
+void sys_yield(void)
+{
+	syscall(SYS_sched_yield);
+}
+
 void sys_sleep_ms(int ms)
 {
 	struct timespec time = {ms / 1000, ms % 1000 * 1000000L};

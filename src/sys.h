@@ -43,6 +43,8 @@ ssize_t sys_write(int fd, const void *buffer, size_t size);
 int sys_pipe(struct sys_file *readable, struct sys_file *writable);
 /* Waits until one of two descriptors is readable, or for so long; below 0: there is none. */
 int sys_poll(int a, int b, int timeout_ms);
+/* Lets others run that wait for this processor; a filter of system calls may deny it. */
+void sys_yield(void);
 void sys_sleep_ms(int ms);
 
 ssize_t sys_pwrite(int fd, const void *buffer, size_t size, off_t offset);

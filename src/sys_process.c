@@ -117,11 +117,6 @@ uint64_t sys_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-void sys_yield(void)
-{
-	syscall(SYS_sched_yield);
-}
-
 void sys_sleep_ns(long ns)
 {
 	struct timespec time = {.tv_nsec = ns};

@@ -30,7 +30,6 @@ ssize_t sys_sendmsg(int socket, const struct msghdr *message, int flags);
 ssize_t sys_recvmsg(int socket, struct msghdr *message, int flags);
 
 uint64_t sys_now_ns(void);
-void sys_yield(void);
 void sys_sleep_ns(long ns);
 
 #endif
