@@ -456,10 +456,11 @@ WW_PUBLIC int ww_mark(struct ww *w, void *addr, size_t len);
  *
  * The pages read as zero afterwards and count as not written, also under %WW_DISCARDS (the rule of
  * Windows for decommitted memory). A write that races with the call is reported later or had its
- * content dropped; if the process forks meanwhile, all of the pages may be reported, and so they may
- * where the process can lock no page in memory and is being swapped out. Private anonymous memory:
- * MADV_DONTNEED. Shared mappings: MADV_REMOVE, which drops the content of the memfd or file for
- * every mapping of it. Private mappings of files are refused, as they would not read as zero.
+ * content dropped; if the kernel makes a huge page for it, all pages of that are reported. If the
+ * process forks meanwhile, all of the pages may be reported, and so they may where the process can
+ * lock no page in memory and is being swapped out. Private anonymous memory: MADV_DONTNEED. Shared
+ * mappings: MADV_REMOVE, which drops the content of the memfd or file for every mapping of it.
+ * Private mappings of files are refused, as they would not read as zero.
  *
  * Return: 0, or
  *   -EINVAL   @len is 0, @addr or @len is not page aligned, the range wraps or reaches into the
