@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "checkers.h"
 #include "leaks.h"
 #include "model.h"
+#include "processor.h"
 #include "scenario.h"
 #include "tally.h"
 #include "uapi/procmap_query.h"
@@ -43,22 +43,10 @@ static bool is_auto(void)
 	return strcmp(chosen(), "auto") == 0;
 }
 
-/* To wake a thread on another one for every fault takes most of the time, and changes no outcome. */
-static void stay_on_one_processor(void)
-{
-	int cpu = sched_getcpu();
-	cpu_set_t set;
-
-	if (cpu < 0)
-		return;
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
 static void begin(void)
 {
 	backend_begin();
+	/* To wake a thread on another one for every fault takes long, and changes no outcome. */
 	stay_on_one_processor();
 	case_prepare();
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
-#include <sched.h>
 #include <string.h>
 #include <writewatch/writewatch.h>
 
 #include "backends.h"
 #include "pages.h"
+#include "processor.h"
 #include "sys.h"
 
 /*
@@ -27,17 +27,6 @@ void __wrap_sys_sleep_ms(int ms)
 	__real_sys_sleep_ms(ms);
 }
 
-static void stay_on_one_processor(void)
-{
-	int cpu = sched_getcpu();
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu < 0 ? 0 : cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) != 0)
-		cr_skip_test("the processor cannot be chosen");
-}
-
 Test(turns, of_the_thread_are_not_slept_for, .timeout = 60)
 {
 	char *memory;
@@ -46,7 +35,8 @@ Test(turns, of_the_thread_are_not_slept_for, .timeout = 60)
 	backend_begin();
 	if (strcmp(backend()->name, "uffd-thread") != 0)
 		cr_skip_test("%s: there is no thread for faults", backend()->name);
-	stay_on_one_processor();
+	if (!stay_on_one_processor())
+		cr_skip_test("the processor cannot be chosen");
 	memory = map_private(PAGE);
 	*memory = 1;
 	cr_assert_eq(ww_new(&w, NULL), 0);
