@@ -77,15 +77,18 @@ static void read_huge_pages(struct probe_machine *m)
 		memcpy(m->huge_pages, begin + 1, (size_t)(end - begin) - 1);
 }
 
+/* Behind the groups, which may be many. */
 static void read_seccomp(struct probe_machine *m)
 {
-	static const char field[] = "\nSeccomp:";
-	char text[4096];
-	const char *line;
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[128];
 
-	read_file("/proc/self/status", text, sizeof(text));
-	line = strstr(text, field);
-	m->seccomp = line ? atoi(line + sizeof(field) - 1) : -1;
+	m->seccomp = -1;
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Seccomp: %d", &m->seccomp) == 1)
+			break;
+	if (file)
+		fclose(file);
 }
 
 /* By the system call: it works without /proc. */

@@ -52,7 +52,7 @@ int threads_look(struct ww_process *p, pid_t tid, struct thread_state *out, cons
 	const char *state, *features;
 
 	snprintf(name, sizeof(name), "task/%d/status", (int)tid);
-	if (process_text(p, name, text, sizeof(text)) < 0)
+	if (process_status(p, name, text, sizeof(text)) < 0)
 		return 0;
 	if (number_behind(text, "\nTracerPid:") > 0) {
 		*why = "it is traced by another process already, a debugger or strace";

@@ -108,6 +108,9 @@ int process_number(const struct ww_process *p, int *number);
 int process_read(const char *path, char *text, size_t size);
 /* The beginning of /proc/PID/NAME, as far as one read gives it. */
 int process_text(const struct ww_process *p, const char *name, char *text, size_t size);
+/* The same of a status file, but for its groups, of which there may be more than there is room. */
+int process_read_status(const char *path, char *text, size_t size);
+int process_status(const struct ww_process *p, const char *name, char *text, size_t size);
 /* process_scan_ioctl() of what holds no huge pages of hugetlbfs, all of which may be looked at. */
 int process_scan_unchecked(struct ww_process *p, struct ww_process_query *q,
 			   struct process_result *to);

@@ -21,7 +21,7 @@ static bool read_rights(const char *path, struct rights *r)
 	char text[4096];
 	const char *uid, *gid, *permitted, *effective;
 
-	if (process_read(path, text, sizeof(text)) < 0)
+	if (process_read_status(path, text, sizeof(text)) < 0)
 		return false;
 	uid = strstr(text, "\nUid:");
 	gid = strstr(text, "\nGid:");

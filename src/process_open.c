@@ -14,29 +14,6 @@
 #define TASK_EXITING 0x4u
 #define TASK_OF_KERNEL 0x200000u
 
-/* What one read gives, as text; closes the file. */
-static int read_once(struct sys_file *file, char *text, size_t size)
-{
-	ssize_t n;
-
-	do
-		n = sys_read(file->fd, text, size - 1);
-	while (n == -EINTR);
-	sys_close(file);
-	if (n < 0)
-		return (int)n;
-	text[n] = '\0';
-	return 0;
-}
-
-int process_read(const char *path, char *text, size_t size)
-{
-	struct sys_file file;
-	int r = sys_open(&file, path, O_RDONLY);
-
-	return r < 0 ? r : read_once(&file, text, size);
-}
-
 /* What number it has in /proc: -ESRCH if none any more, -EINVAL for what is no pidfd. */
 int process_number(const struct ww_process *p, int *number)
 {
@@ -86,14 +63,6 @@ int process_file(const struct ww_process *p, struct sys_file *file, const char *
 		return -ESRCH;
 	}
 	return r;
-}
-
-int process_text(const struct ww_process *p, const char *name, char *text, size_t size)
-{
-	struct sys_file file;
-	int r = process_file(p, &file, name, O_RDONLY);
-
-	return r < 0 ? r : read_once(&file, text, size);
 }
 
 static int file_error(int r)

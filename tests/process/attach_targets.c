@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -169,6 +170,38 @@ Test(targets, confined_ones_are_not_ended)
 		cr_assert_eq(child_result(attach_as_nobody, &action), 0);
 }
 
+#define MANY_GROUPS 2000
+
+/* And confines itself, if it gets an action of seccomp. */
+static void join_many_groups(void *arg)
+{
+	gid_t groups[MANY_GROUPS];
+
+	for (gid_t i = 0; i < MANY_GROUPS; i++)
+		groups[i] = 4000000000u + i;
+	if (setgroups(MANY_GROUPS, groups) < 0)
+		_exit(1);
+	if (arg)
+		filter_userfaultfd(arg);
+}
+
+Test(targets, confined_ones_of_many_groups_are_not_ended)
+{
+	unsigned action = SECCOMP_RET_KILL_PROCESS;
+	struct ww_attachment info;
+	pid_t pid;
+	int r;
+
+	if (geteuid() != 0)
+		cr_skip("takes root to join groups");
+	pid = child_start(join_many_groups, &action);
+	r = attach_result(pid, &info);
+	cr_assert_eq(kill(pid, 0), 0);
+	wait_for_state(pid, 'S');
+	cr_assert(r == 0 || (r == -EPERM && strstr(info.reason, "seccomp")), "%d", r);
+	child_end(pid);
+}
+
 Test(targets, of_the_same_user_need_no_privilege)
 {
 	if (geteuid() != 0)
@@ -215,7 +248,7 @@ Test(targets, that_may_not_be_looked_at_come_with_a_hint)
 
 	if (geteuid() != 0)
 		cr_skip("takes root to become another user");
-	pid = child_start(NULL, NULL);
+	pid = child_start(join_many_groups, NULL);
 	cr_assert_eq(child_result(hint_of_root, &pid), 0);
 	cr_assert_eq(child_result(hint_of_opaque, NULL), 0);
 	child_end(pid);
