@@ -139,6 +139,13 @@ int ww_process_attachment(struct ww_process *p, struct ww_attachment *info)
 	return 0;
 }
 
+static int refresh(struct ww_process *p)
+{
+	int r = process_track_refresh(p, true), gone = process_gone(p);
+
+	return gone < 0 ? gone : known_error(p, r);
+}
+
 int ww_process_refresh(struct ww_process *p)
 {
 	int r;
@@ -146,12 +153,9 @@ int ww_process_refresh(struct ww_process *p)
 	if (!p)
 		return -EINVAL;
 	pthread_mutex_lock(&p->lock);
-	r = !p->tracking ? -EINVAL : process_track_refresh(p, true);
-	if (p->tracking) {
-		int gone = process_gone(p);
-
-		r = gone < 0 ? gone : known_error(p, r);
-	}
+	r = p->tracking ? process_gone(p) : -EINVAL;
+	if (r == 0)
+		r = refresh(p);
 	pthread_mutex_unlock(&p->lock);
 	return r;
 }
@@ -166,6 +170,9 @@ static int get(struct ww_process *p, uint64_t *start, uint64_t end, unsigned fla
 	if (!p->tracking || *start % p->page_size || end % p->page_size || *start > end ||
 	    end > p->limit)
 		return -EINVAL;
+	/* What a reset asks of the userfaultfd it must not ask of another. */
+	if (flags & WW_RESET && !sys_is_open(&p->tracking->uffd))
+		return -EBADF;
 	r = process_track_get(p, start, end, flags & WW_RESET, to);
 	if (r < 0 || !to->count) {
 		int gone = process_gone(p);

@@ -279,16 +279,23 @@ static void let_go(struct ww_process *p, const struct tracked *tracked)
 		unregister_ours(p->tracking, m.start, m.end);
 }
 
+/* A child may hold the descriptor open, so that closing it would end nothing. */
+static void let_all_go(struct ww_process *p, const struct tracking *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (!t->list[i].error)
+			let_go(p, &t->list[i]);
+}
+
 void process_untrack(struct ww_process *p)
 {
 	struct tracking *t = p->tracking;
 
 	if (!t)
 		return;
-	/* A child may hold the descriptor open; in a child, the parent's watching goes on. */
-	for (size_t i = 0; i < t->count && t->owner == getpid(); i++)
-		if (!t->list[i].error)
-			let_go(p, &t->list[i]);
+	/* In a child, the parent's watching goes on; and the number may be another's by now. */
+	if (t->owner == getpid() && sys_is_open(&t->uffd))
+		let_all_go(p, t);
 	sys_close(&t->uffd);
 	free(t->list);
 	free(t);
