@@ -181,10 +181,10 @@ static int take_mapping(struct ww_process *p, struct tracking *t, struct known *
 	r = register_mapping(t, m);
 	if (r == 0 && is_new)
 		r = unprotect_stale(p, m);
-	if (r == -ENOMEM || r == -ESRCH)
-		return r;
 	if (r == 0 && !written)
 		r = process_track_forget(p, m);
+	if (r == -ENOMEM || r == -ESRCH)
+		return r;
 	if (r < 0 && !(m->prot & PROT_WRITE))
 		return 0;
 	/* Tried again by each refresh: another mapping may have taken its place. */

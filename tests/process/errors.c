@@ -183,6 +183,23 @@ Test(errors, a_failing_memwatch_loses_nothing)
 	}
 }
 
+static long no_tables(struct wwk_pm_scan_arg *arg, long result)
+{
+	return arg->flags & WWK_PM_SCAN_WP_MATCHING ? -ENOMEM : result;
+}
+
+/* That page tables are lacking is noticed at the first scan that makes some. */
+Test(errors, attaching_fails_as_a_whole)
+{
+	struct ww_attachment info = {.size = sizeof(info)};
+
+	seam.scan_done = no_tables;
+	cr_assert_eq(ww_process_attach(p, 0), -ENOMEM);
+	seam.scan_done = NULL;
+	cr_assert_eq(ww_process_attachment(p, &info), 0);
+	cr_assert_not(info.attached);
+}
+
 /* These lose writes in scans that reset, and misread what is swapped in those that do not. */
 Test(errors, kernels_whose_scans_lose_writes_are_read)
 {
