@@ -88,6 +88,19 @@ static bool parse(char *line, struct named_mapping *out)
 	return true;
 }
 
+/*
+ * Between two reads of the file neighbours may have become one, which then begins before what came
+ * last. Whether anything is left of it.
+ */
+static bool cut(struct named_mapping *mapping, const struct mappings *m)
+{
+	uint64_t last = m->count ? m->list[m->count - 1].end : 0;
+
+	if (mapping->start < last)
+		mapping->start = last;
+	return mapping->start < mapping->end;
+}
+
 int mappings_read(struct mappings *m, FILE *maps)
 {
 	struct named_mapping mapping;
@@ -100,7 +113,7 @@ int mappings_read(struct mappings *m, FILE *maps)
 	while (r == 0 && getline(&line, &size, maps) > 0) {
 		if (!parse(line, &mapping))
 			r = -EIO;
-		else
+		else if (cut(&mapping, m))
 			r = append(m, &mapping);
 	}
 	if (r == 0 && ferror(maps))

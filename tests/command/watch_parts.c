@@ -168,6 +168,24 @@ Test(mappings, are_chosen)
 	mappings_free(&third);
 }
 
+/* As the kernel lists what became one mapping while it was being read. */
+Test(mappings, do_not_overlap)
+{
+	struct mappings m = {0};
+
+	read_text(&m,
+		  "1000-3000 rw-p 00000000 00:00 0 \n"
+		  "1000-5000 rw-p 00000000 00:00 0 \n"
+		  "4000-5000 r--p 00000000 00:00 0 \n"
+		  "6000-7000 rw-p 00000000 00:00 0 \n",
+		  0);
+	cr_assert_eq(m.count, 3);
+	expect_mapping(&m, 0, 0x1000, 0x3000, MAPPING_READ | MAPPING_WRITE, "");
+	expect_mapping(&m, 1, 0x3000, 0x5000, MAPPING_READ | MAPPING_WRITE, "");
+	expect_mapping(&m, 2, 0x6000, 0x7000, MAPPING_READ | MAPPING_WRITE, "");
+	mappings_free(&m);
+}
+
 Test(mappings, nonsense_is_refused)
 {
 	struct mappings m = {0};
