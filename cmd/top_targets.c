@@ -205,7 +205,7 @@ int targets_poll(struct targets *t)
 	for (size_t i = 0; i < t->count; i++) {
 		if (t->list[i].state == TARGET_TRACKED)
 			poll_target(t, &t->list[i]);
-		t->list[i].seen = i == 0;
+		t->list[i].seen = t->list[i].pid == t->first;
 	}
 	t->rates[t->rate_count++ % TOP_HISTORY] = targets_sums(t).rate;
 	if (t->follow)
