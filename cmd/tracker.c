@@ -43,6 +43,11 @@ static int begin_soft_dirty(struct tracker *t)
 	file = open_proc(t, "clear_refs", "we");
 	if (!file)
 		return -errno;
+	/* Else the number may have been another's already. */
+	if (tracker_ended(t)) {
+		fclose(file);
+		return -ESRCH;
+	}
 	t->clear_refs = dup(fileno(file));
 	fclose(file);
 	if (t->clear_refs < 0)
