@@ -7,7 +7,9 @@
  *
  * The whole of the kernel's PAGEMAP_SCAN: ww_process_scan() lists the pages of a process that are
  * of the wanted categories, and can reset what it lists. ww_process_memwatch() is the short form of
- * it for pages that were written, and can do with soft-dirty bits.
+ * it for pages that were written, and can do with soft-dirty bits. ww_process_attach() has all
+ * memory of another process watched, which need not know of it, and ww_process_offer() lets one be
+ * watched that wants it; ww_process_get() lists what it wrote.
  *
  * Where the kernel has no PAGEMAP_SCAN (before Linux 6.7, and 6.7.0 to 6.8.9, whose scans lose
  * writes) the same ranges come from reading /proc/PID/pagemap, as far as that tells the categories,
@@ -18,16 +20,22 @@
  *
  * PERMISSION
  *   Whoever may read the memory of a process by ptrace(2) may look at it: the same user, with the
- *   process dumpable, or CAP_SYS_PTRACE; a security module may say no. It is asked once, by
- *   ww_process_open(). Nothing here stops a process or changes anything in it, but resets.
+ *   process dumpable, or CAP_SYS_PTRACE; a security module may say no. It is asked by
+ *   ww_process_open(), and again by ww_process_attach(), and by ww_process_memwatch() where that
+ *   clears soft-dirty bits. Attaching stops one thread for a moment and registers memory; nothing
+ *   else here stops a process or changes anything in it, but resets.
  *
  * ERRORS, THREADS, SIGNALS
- *   As in writewatch.h: 0 or a count, or a negative errno value. Calls on one struct ww_process
- *   wait for each other. No function is async-signal-safe, none returns early because of a signal.
+ *   As in writewatch.h: 0 or a count, or a negative errno value; but what lists ranges sets its
+ *   count, and where to go on, also on an error, to what was listed: to 0 if that is nothing, also
+ *   for most of -EINVAL, so set them before each call. Calls on one struct ww_process wait for each
+ *   other. No function is async-signal-safe, none returns early because of a signal.
  *
  * FORK
  *   In a child an inherited struct ww_process goes on to speak of the process it was opened for,
  *   the parent if that is what it was. It must not be in use by another thread during the fork.
+ *   A child that lives and has not called execve(2) keeps what its parent attached to watched: if
+ *   the parent ends without ww_process_close(), that ends with the child.
  *
  * UNITS
  *   Addresses are numbers here, as they are those of another process. Lengths are in bytes.
@@ -171,6 +179,7 @@ struct ww_process_query {
  *             pidfd_open(2) (Linux 5.4)
  *   -ENOMEM   no memory or address space
  *   -EMFILE, -ENFILE  no descriptors left in the process, in the system
+ *   -EIO      the kernel answered what it never should
  * Since: 0.1
  */
 WW_PUBLIC int ww_process_open(struct ww_process **out, pid_t pid, unsigned flags);
@@ -390,7 +399,7 @@ struct ww_attachment {
  * fail with -ESTALE.
  *
  * It ends with ww_process_detach() or ww_process_close(), or when the calling process ends, however
- * that comes about. The process is then as it was before. Only if the calling process is killed in
+ * that comes about, and any child that has what it inherited still (see FORK). The process is then as it was before. Only if the calling process is killed in
  * the very moment in which the thread is stopped, that restores itself (see @self_healing of struct
  * ww_attachment), and then a descriptor, close-on-exec, can stay open in it; a call that waited
  * with a timeout begins anew, or fails with EINTR if the thread was stopped in it before; and one
