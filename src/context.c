@@ -102,7 +102,8 @@ void ww_free(struct ww *w)
 	if (!w->guard->alive && w->backend->ops->inherit)
 		w->backend->ops->inherit(w);
 	w->ends = true;
-	if (w->guard->alive || w->backend->ops->inherit || holds_uffd(w))
+	/* Also where descriptors are gone: of what a child kept of them memory is protected still. */
+	if (w->guard->own || w->backend->ops->inherit)
 		detach_all(w);
 	w->backend->ops->close(w);
 	dispose(w);

@@ -154,13 +154,14 @@ static int for_mappings(struct ww *w, uintptr_t start, uintptr_t end, unsigned l
 int uffd_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	struct wwk_uffdio_range range = {.start = start, .len = end - start};
-	int r = (int)sys_ioctl(w->uffd.fd, WWK_UFFDIO_UNREGISTER, &range);
+	bool lost = context_lost(w, &w->uffd);
+	int r = lost ? -EBADF : (int)sys_ioctl(w->uffd.fd, WWK_UFFDIO_UNREGISTER, &range);
 
-	if (r < 0 && r != -ENOMEM)
+	if (r < 0 && r != -ENOMEM && !lost)
 		r = for_mappings(w, start, end, WWK_UFFDIO_UNREGISTER, 0);
 	/* Not ours any more, by what either of the two says, or nothing is; but a child's copy may have
 	 * it registered still, and protected. */
-	if (r < 0 && context_lost(w, &w->uffd)) {
+	if (lost || (r < 0 && context_lost(w, &w->uffd))) {
 		uffd_unprotect_lost(w, start, end);
 		return 0;
 	}
@@ -193,15 +194,23 @@ int uffd_unprotect_once(struct ww *w, uintptr_t start, uintptr_t end)
 	return protect_once(w, start, end, 0);
 }
 
-/* What is a hole, or another mapping, is passed over. */
+/* What is a hole, or another mapping, is passed over, page by page. */
 static void unprotect_pieces(const struct sys_file *uffd, uintptr_t start, uintptr_t end, size_t page)
 {
-	while (start < end) {
-		uintptr_t len = end - start;
+	uintptr_t len = end - start;
 
-		while (protect_by(uffd, start, start + len, 0) < 0 && len > page)
+	while (start < end) {
+		int r = protect_by(uffd, start, start + len, 0);
+
+		if (r < 0 && len > page) {
 			len = len / 2 & ~(page - 1);
+			continue;
+		}
 		start += len;
+		if (r == 0)
+			len *= 2;
+		if (len > end - start)
+			len = end - start;
 	}
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -71,6 +73,38 @@ static void free_at_once(void)
 	end_keeper();
 }
 
+/* The library has noticed by then. */
+static void free_when_noticed_by_query(void)
+{
+	size_t count;
+
+	begin();
+	if (ww_get(w, memory, ALL, 0, NULL, &count) != -ESTALE)
+		_exit(1);
+	ww_free(w);
+	write_all();
+	end_keeper();
+}
+
+static void free_when_noticed_by_write(void)
+{
+	begin();
+	page_write(memory, 1);
+	ww_free(w);
+	write_all();
+	end_keeper();
+}
+
+/* It looks once a second. */
+static void free_when_noticed_by_thread(void)
+{
+	begin();
+	sleep(2);
+	ww_free(w);
+	write_all();
+	end_keeper();
+}
+
 static void begin_and_go_on(void)
 {
 	begin();
@@ -113,6 +147,16 @@ Test(kept_by_child, nothing_stays_protected_that_is_unwatched_at_once)
 {
 	EXPECT_SUCCESS(unwatch_at_once);
 	EXPECT_SUCCESS(free_at_once);
+}
+
+Test(kept_by_child, nothing_stays_protected_that_is_freed_when_that_was_noticed)
+{
+	if (strcmp(backend()->reported, "uffd") == 0)
+		EXPECT_SUCCESS(free_when_noticed_by_query);
+	if (backend()->guarantees & WW_NO_THREAD)
+		EXPECT_SUCCESS(free_when_noticed_by_write);
+	else
+		EXPECT_SUCCESS(free_when_noticed_by_thread);
 }
 
 Test(kept_by_child, nothing_stays_protected_that_is_unwatched_later)
