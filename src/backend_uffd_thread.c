@@ -209,6 +209,12 @@ static int ut_scan(struct ww *w, struct range *r, uintptr_t start, uintptr_t end
 	return uffd_sync_scan(w, r, start, end, reset, sink);
 }
 
+static int ut_discard(struct ww *w, struct range *r, const struct mapping *m)
+{
+	await_turn(w);
+	return uffd_sync_discard(w, r, m);
+}
+
 const struct backend_ops backend_uffd_thread = {
 	.open = ut_open,
 	.close = ut_close,
@@ -221,5 +227,5 @@ const struct backend_ops backend_uffd_thread = {
 	.scan = ut_scan,
 	.settle = uffd_settle,
 	.mark = uffd_sync_mark,
-	.discard = uffd_sync_discard,
+	.discard = ut_discard,
 };
