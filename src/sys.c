@@ -332,7 +332,11 @@ void sys_thread_begin(void)
 
 void sys_thread_join(pthread_t thread)
 {
+	int before;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
 	pthread_join(thread, NULL);
+	pthread_setcancelstate(before, &before);
 }
 
 void sys_futex_wait(uint32_t *word, uint32_t value)

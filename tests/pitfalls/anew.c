@@ -71,6 +71,58 @@ Test(anew, nothing_is_protected_meanwhile)
 	cr_assert_eq(result, 0, "%d", result);
 }
 
+int __real_sys_poll(int a, int b, int timeout_ms);
+int __wrap_sys_poll(int a, int b, int timeout_ms);
+
+static atomic_bool ends_slowly;
+
+/* So that whoever waits for the thread's end has to. */
+int __wrap_sys_poll(int a, int b, int timeout_ms)
+{
+	int r = __real_sys_poll(a, b, timeout_ms);
+
+	if (ends_slowly)
+		usleep(50000);
+	return r;
+}
+
+static void *get_when_cancelled(void *arg)
+{
+	size_t count;
+
+	pthread_cancel(pthread_self());
+	ww_get(w, memory, ALL, 0, NULL, &count);
+	return arg;
+}
+
+static void cancel_while_it_begins(void)
+{
+	pthread_t thread;
+	size_t count;
+
+	watch_memory(0);
+	close_file(&w->pagemap);
+	/* Finds it out. */
+	ww_get(w, memory, ALL, 0, NULL, &count);
+	ends_slowly = true;
+	if (pthread_create(&thread, NULL, get_when_cancelled, NULL) != 0)
+		_exit(2);
+	pthread_join(thread, NULL);
+	alarm(20);
+	if (get_in_the_end(WW_RESET, &count) != 0)
+		_exit(3);
+	expect_watched();
+	ww_free(w);
+}
+
+/* It would leave the context locked. */
+Test(anew, no_thread_is_cancelled_in_the_midst_of_it)
+{
+	int result = run_child(cancel_while_it_begins);
+
+	cr_assert_eq(result, 0, "%d", result);
+}
+
 static void write_what_stays_protected(void)
 {
 	size_t count;
