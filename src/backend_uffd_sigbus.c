@@ -143,6 +143,9 @@ static int us_attach(struct ww *w, const struct mapping *m)
 	 */
 	client_change(&w->client, m->start, m->end, 0, STATE_WATCHED | STATE_SHARED);
 	r = uffd_sync_attach(w, m);
+	/* Of several mappings some may be registered by then, of whose faults nobody would know. */
+	if (r == -ENOMEM)
+		uffd_detach(w, m->start, m->end);
 	/* What a child keeps for the one that we had is still protected by us. */
 	if (r < 0 && (r != -EBUSY || w->guard->alive))
 		client_forget(&w->client, m->start, m->end);

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "backends.h"
+#include "context.h"
 #include "faulting.h"
+#include "keeper.h"
 #include "pages.h"
 #include "sys.h"
 #include "uapi/userfaultfd.h"
@@ -18,6 +20,8 @@ TestSuite(unregistered, .init = backend_begin, .timeout = 60);
 static atomic_bool not_found;
 /* Protection that was left behind, and that somebody meets as soon as it takes effect. */
 static atomic_bool left_behind;
+/* The kernel registers one mapping and has no memory for the next. */
+static atomic_bool registers_half;
 
 long __real_sys_ioctl(int fd, unsigned long request, void *arg);
 long __wrap_sys_ioctl(int fd, unsigned long request, void *arg);
@@ -41,10 +45,27 @@ static void write_protected(int fd, const struct wwk_uffdio_range *range)
 	page_write(memory + 7 * PAGE, 1);
 }
 
+static long register_half(int fd, struct wwk_uffdio_register *all)
+{
+	struct wwk_uffdio_register half = *all;
+
+	half.range.len = all->range.len / 2;
+	__real_sys_ioctl(fd, WWK_UFFDIO_REGISTER, &half);
+	return -ENOMEM;
+}
+
+static bool is_for_all(const struct wwk_uffdio_register *reg)
+{
+	return reg->range.start == (uintptr_t)memory && reg->range.len == ALL;
+}
+
 long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 {
-	long r = __real_sys_ioctl(fd, request, arg);
+	long r;
 
+	if (request == WWK_UFFDIO_REGISTER && registers_half && is_for_all(arg))
+		return register_half(fd, arg);
+	r = __real_sys_ioctl(fd, request, arg);
 	if (request == WWK_UFFDIO_WRITEPROTECT && not_found && is_for_a_fault(arg))
 		return -ENOENT;
 	if (request == WWK_UFFDIO_REGISTER && r == 0 && left_behind)
@@ -102,5 +123,37 @@ Test(unregistered, protection_that_takes_effect_ends_no_writer)
 {
 	int result = run_child(write_what_takes_effect);
 
+	cr_assert_eq(result, 0, "%d", result);
+}
+
+static void write_what_was_registered_in_part(void)
+{
+	void *page;
+	size_t count;
+
+	watch_memory(0);
+	close_file(&w->uffd);
+	registers_half = true;
+	for (int i = 0; i < 4; i++) {
+		count = 1;
+		ww_get(w, memory, 2 * PAGE, WW_RESET, &page, &count);
+	}
+	for (size_t i = 0; i < PAGES; i++)
+		page_write(memory + i * PAGE, 1);
+	registers_half = false;
+	if (get_in_the_end(WW_RESET, &count) != 0)
+		_exit(2);
+	expect_watched();
+	ww_free(w);
+}
+
+/* As a context does that begins anew when there is no memory for all of it. */
+Test(unregistered, what_was_registered_in_part_ends_no_writer)
+{
+	int result;
+
+	if (strcmp(backend()->reported, "uffd") != 0)
+		cr_skip_test("%s: there is no userfaultfd that somebody waits for", backend()->name);
+	result = run_child(write_what_was_registered_in_part);
 	cr_assert_eq(result, 0, "%d", result);
 }
