@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 
 #include "uapi/procmap_query.h"
 #include "uapi/madvise.h"
@@ -26,6 +27,7 @@ int maps_begin(struct maps *maps)
 	long answer = query(maps, 0, &q);
 	char c;
 
+	sys_identify(&maps->zero, "/dev/zero");
 	maps->text_only = answer < 0;
 	maps->reader = NULL;
 	if (answer == 0 || (answer != -ESRCH && sys_pread(maps->file.fd, &c, 1, 0) != 0))
@@ -79,6 +81,16 @@ bool maps_of_kernel(const struct maps *maps, const struct mapping *m)
 	return sys_ioctl(maps->file.fd, WWK_PROCMAP_QUERY, &q) == 0 && is_of_kernel(name);
 }
 
+static enum mapping_kind private_kind(const struct maps *maps, unsigned major, unsigned minor,
+				      uint64_t inode)
+{
+	if (!inode && !major && !minor)
+		return MAPPING_PRIVATE_ANON;
+	return inode == maps->zero.ino && makedev(major, minor) == maps->zero.dev
+		       ? MAPPING_PRIVATE_ZERO
+		       : MAPPING_PRIVATE_FILE;
+}
+
 static int find_by_query(const struct maps *maps, uintptr_t addr, struct mapping *out)
 {
 	struct wwk_procmap_query q;
@@ -95,13 +107,12 @@ static int find_by_query(const struct maps *maps, uintptr_t addr, struct mapping
 	else if (q.vma_flags & WWK_PROCMAP_QUERY_VMA_SHARED)
 		out->kind = MAPPING_SHARED;
 	else
-		out->kind = q.inode || q.dev_major || q.dev_minor ? MAPPING_PRIVATE_FILE
-								  : MAPPING_PRIVATE_ANON;
+		out->kind = private_kind(maps, q.dev_major, q.dev_minor, q.inode);
 	return 0;
 }
 
 /* One line: "start-end rwxp offset major:minor inode name". Hugetlb shows at registration only. */
-static int parse_line(const char *line, struct mapping *out)
+static int parse_line(const struct maps *maps, const char *line, struct mapping *out)
 {
 	uintptr_t start, end;
 	unsigned long inode;
@@ -115,10 +126,7 @@ static int parse_line(const char *line, struct mapping *out)
 	*out = (struct mapping){.start = start, .end = end};
 	out->prot = (access[0] == 'r' ? PROT_READ : 0) | (access[1] == 'w' ? PROT_WRITE : 0) |
 		    (access[2] == 'x' ? PROT_EXEC : 0);
-	if (access[3] == 's')
-		out->kind = MAPPING_SHARED;
-	else
-		out->kind = inode || major || minor ? MAPPING_PRIVATE_FILE : MAPPING_PRIVATE_ANON;
+	out->kind = access[3] == 's' ? MAPPING_SHARED : private_kind(maps, major, minor, inode);
 	out->of_kernel = out->kind == MAPPING_PRIVATE_ANON && is_of_kernel(line + at);
 	return 0;
 }
@@ -173,7 +181,7 @@ static int next_by_text(struct maps *maps, struct maps_walk *walk, struct mappin
 
 			walk->used = (size_t)(newline + 1 - walk->text);
 			if (end_of(line) > walk->pos)
-				return parse_line(line, out);
+				return parse_line(maps, line, out);
 		}
 		r = read_on(maps, walk);
 	} while (r == 0);

@@ -9,8 +9,13 @@
 
 #include "sys.h"
 
+/*
+ * MAPPING_PRIVATE_ZERO is of /dev/zero: anonymous to the kernel, but for the calls that put pages
+ * there, and listed as a file's.
+ */
 enum mapping_kind {
 	MAPPING_PRIVATE_ANON,
+	MAPPING_PRIVATE_ZERO,
 	MAPPING_PRIVATE_FILE,
 	MAPPING_SHARED,
 	MAPPING_HUGETLB
@@ -26,12 +31,14 @@ struct mapping {
 
 /**
  * struct maps - the list of a process's mappings
+ * @zero:      /dev/zero, not opened
  * @text_only: the kernel (before 6.11) cannot answer for a single address
  * @reader:    the walk that read the list last; the kernel goes on behind the mapping it came to only
  *             for whoever reads on where the last one stopped, and counts bytes for all others
  */
 struct maps {
 	struct sys_file file;
+	struct sys_file zero;
 	bool text_only;
 	const struct maps_walk *reader;
 };

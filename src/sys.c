@@ -89,6 +89,17 @@ bool sys_is_open(const struct sys_file *file)
 	return st.st_dev == file->dev && st.st_ino == file->ino;
 }
 
+void sys_identify(struct sys_file *file, const char *path)
+{
+	struct stat st;
+
+	*file = SYS_NO_FILE;
+	if (stat(path, &st) == -1)
+		return;
+	file->dev = st.st_dev;
+	file->ino = st.st_ino;
+}
+
 /* Leaves a descriptor alone that the host closed and reused for a file of its own. */
 void sys_close(struct sys_file *file)
 {

@@ -33,6 +33,8 @@ int sys_dup(struct sys_file *file, int fd);
 void sys_close(struct sys_file *file);
 /* Whether the number still stands for the file that was opened. */
 bool sys_is_open(const struct sys_file *file);
+/* Which file a path leads to, of which nothing is opened; @ino is 0 if that cannot be told. */
+void sys_identify(struct sys_file *file, const char *path);
 
 long sys_ioctl(int fd, unsigned long request, void *arg);
 ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset);

@@ -86,7 +86,7 @@ static int protect(struct ww *w, uintptr_t start, uintptr_t end)
 /* Where a page that is not there cannot be protected, it is made the zero page first. */
 static bool must_fill(const struct ww *w, enum mapping_kind kind)
 {
-	return w->no_markers && kind == MAPPING_PRIVATE_ANON;
+	return w->no_markers && (kind == MAPPING_PRIVATE_ANON || kind == MAPPING_PRIVATE_ZERO);
 }
 
 /* What may not be read cannot be populated, but it can be given zero pages. */

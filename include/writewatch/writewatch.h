@@ -460,7 +460,8 @@ WW_PUBLIC int ww_mark(struct ww *w, void *addr, size_t len);
  * process forks meanwhile, all of the pages may be reported, and so they may where the process can
  * lock no page in memory and is being swapped out. Private anonymous memory: MADV_DONTNEED. Shared
  * mappings: MADV_REMOVE, which drops the content of the memfd or file for every mapping of it.
- * Private mappings of files are refused, as they would not read as zero.
+ * Private mappings of files are refused, as they would not read as zero, and so are those of
+ * /dev/zero, into which the kernel puts no pages.
  *
  * Return: 0, or
  *   -EINVAL   @len is 0, @addr or @len is not page aligned, the range wraps or reaches into the

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -76,6 +77,14 @@ static char *memfd_private(void)
 	return map_and_close(memfd_of(BYTES), MAP_PRIVATE);
 }
 
+static char *zero_device(void)
+{
+	int fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+
+	cr_assert_geq(fd, 0);
+	return map_and_close(fd, MAP_PRIVATE);
+}
+
 static int file_in(const char *template)
 {
 	char path[256];
@@ -116,6 +125,7 @@ const struct kind kinds[] = {
 	{"memfd", memfd, 0, true, false, false, true},
 	{"memfd, populated", memfd_populated, 0, true, false, false, true},
 	{"memfd, private", memfd_private, 0, false, false, false, false},
+	{"/dev/zero, private", zero_device, 0, false, false, false, false},
 	{"tmpfs", tmpfs, 0, true, false, false, true},
 	{"file, shared", file_shared, 0, false, false, true, true},
 	{"file, private", file_private, 0, false, false, true, false},

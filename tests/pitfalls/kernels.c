@@ -245,6 +245,26 @@ static size_t written(struct ww *w, char *p)
 	return count;
 }
 
+/* Which the kernel lists as a file's, and takes for anonymous. */
+Test(kernels, without_markers_empty_pages_of_dev_zero_are_not_reported)
+{
+	struct ww_options options = {.size = sizeof(options), .backend = "uffd"};
+	int fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	char *p = map_fd(NULL, PAGES * PAGE, MAP_PRIVATE, fd, 0);
+	struct ww *w;
+
+	close(fd);
+	seam.no_markers = true;
+	cr_assert_eq(ww_new(&w, &options), 0);
+	cr_assert_eq(ww_watch(w, p, PAGES * PAGE, 0), 0);
+	cr_assert_eq(written(w, p), 0);
+	p[3 * PAGE] = 1;
+	cr_assert_eq(written(w, p), 1);
+	cr_assert_eq(written(w, p), 0);
+	ww_free(w);
+	unmap(p, PAGES * PAGE);
+}
+
 /* Empty pages have to be filled before they can be protected, and these cannot be touched. */
 Test(kernels, without_markers_pages_that_may_not_be_read_are_reset_too)
 {

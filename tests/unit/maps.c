@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -57,10 +58,13 @@ Test(maps, tells_the_kinds_of_mappings_apart)
 	map_fd(p + 4 * page, page, MAP_SHARED, fd, 0);
 	map_fd(p + 6 * page, page, MAP_PRIVATE, fd, 0);
 	close(fd);
+	fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	map_fd(p + 7 * page, page, MAP_PRIVATE, fd, 0);
+	close(fd);
 	EXPECT(p, 0, 8, {0, 1, MAPPING_PRIVATE_ANON, PROT_READ}, {1, 2, MAPPING_PRIVATE_ANON, 0},
 	       {2, 3, MAPPING_SHARED, PROT_READ}, {3, 4, MAPPING_PRIVATE_ANON, 0},
 	       {4, 5, MAPPING_SHARED, rw}, {5, 6, MAPPING_PRIVATE_ANON, 0},
-	       {6, 7, MAPPING_PRIVATE_FILE, rw}, {7, 8, MAPPING_PRIVATE_ANON, 0});
+	       {6, 7, MAPPING_PRIVATE_FILE, rw}, {7, 8, MAPPING_PRIVATE_ZERO, rw});
 	unmap(p, 8 * page);
 }
 
