@@ -19,12 +19,14 @@
  *         ended, as a thread may be kept from running between the two for any time
  * @depth: how many handlers ours was installed on top of; it may be called by all but the first
  * @below: they, oldest first
+ * @spent: they were to run once (SA_RESETHAND), and did
  */
 struct handled {
 	size_t users;
 	bool stays;
 	int depth;
 	struct sigaction below[DEPTH];
+	bool spent[DEPTH];
 };
 
 static struct handled on_segv, on_bus;
@@ -148,8 +150,14 @@ static void call(int number, siginfo_t *info, ucontext_t *context, const struct 
 
 static bool is_function(const struct sigaction *action)
 {
-	return action->sa_flags & SA_SIGINFO ||
-	       (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+	/* Whatever the flags say of it. */
+	return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
+/* As the kernel has it, of what ran once and was to. */
+static struct sigaction what_is_below(const struct handled *h, int level)
+{
+	return h->spent[level] ? (struct sigaction){.sa_handler = SIG_DFL} : h->below[level];
 }
 
 /*
@@ -165,9 +173,9 @@ static struct sigaction next_handler(int number, const struct passing *outer, st
 	if (outer->context == now->context && (void *)now->context->uc_link == &passing &&
 	    outer->level <= now->level)
 		now->level = outer->level > 0 ? outer->level - 1 : 0;
-	action = h->below[now->level];
+	action = what_is_below(h, now->level);
 	if (is_function(&action) && action.sa_flags & (int)SA_RESETHAND)
-		h->below[now->level] = (struct sigaction){.sa_handler = SIG_DFL};
+		h->spent[now->level] = true;
 	clients_unlock_blocked();
 	return action;
 }
@@ -270,6 +278,7 @@ static int install(int number)
 		h->below[h->depth] = old;
 		set_depth(h, h->depth + 1);
 	}
+	h->spent[h->depth - 1] = false;
 	ours.sa_sigaction = handlers[h->depth - 1];
 	/* Not sigfillset(): a thread that is cancelled here would leave the lock held. */
 	memset(&ours.sa_mask, 0xff, sizeof(ours.sa_mask));
@@ -305,8 +314,10 @@ static void end(int number, bool has_watched)
 	h->stays |= has_watched;
 	if (h->users && --h->users == 0 && (!h->stays || sys_is_alone()) &&
 	    sys_sigaction(number, NULL, &now) == 0 && (level = level_of(&now)) >= 0) {
+		const struct sigaction before = what_is_below(h, level);
+
 		set_depth(h, level);
-		sys_sigaction(number, &h->below[level], NULL);
+		sys_sigaction(number, &before, NULL);
 	}
 	clients_unlock(&old);
 }

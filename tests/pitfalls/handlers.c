@@ -116,6 +116,13 @@ Test(handlers, one_from_before_misses_none_while_contexts_come_and_go)
 
 static int deadly;
 
+static void by_default(int number, void (*handler)(int), int flags)
+{
+	struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
+
+	cr_assert_eq(sigaction(number, &action, NULL), 0);
+}
+
 static void die_by_fault(void)
 {
 	watch_memory(0);
@@ -137,6 +144,10 @@ Test(handlers, without_one_the_process_ends_as_it_should)
 		deadly = numbers[i];
 		cr_assert_eq(run_child(die_by_fault), DIES_BY(deadly));
 		cr_assert_eq(run_child(die_by_signal), DIES_BY(deadly));
+		/* The kernel keeps flags that mean nothing then. */
+		by_default(deadly, SIG_DFL, SA_SIGINFO);
+		cr_assert_eq(run_child(die_by_fault), DIES_BY(deadly));
+		cr_assert_eq(run_child(die_by_signal), DIES_BY(deadly));
 	}
 }
 
@@ -146,6 +157,9 @@ Test(handlers, ignoring_does_not_make_a_fault_endless)
 	for (int i = 0; i < 2; i++) {
 		deadly = numbers[i];
 		signal(deadly, SIG_IGN);
+		cr_assert_eq(run_child(die_by_fault), DIES_BY(deadly));
+		cr_assert_eq(run_child(die_by_signal), 0);
+		by_default(deadly, SIG_IGN, SA_SIGINFO);
 		cr_assert_eq(run_child(die_by_fault), DIES_BY(deadly));
 		cr_assert_eq(run_child(die_by_signal), 0);
 		signal(deadly, SIG_DFL);
@@ -246,6 +260,20 @@ Test(handlers, one_that_is_to_run_once_runs_once)
 		cr_assert_eq(run_child(die_by_fault), DIES_BY(deadly));
 		unwatch_memory();
 	}
+}
+
+/* Nor does one that has to be installed again each time fill the list. */
+Test(handlers, one_that_runs_once_is_installed_any_number_of_times)
+{
+	watch_memory(0);
+	for (int round = 0; round < 20; round++)
+		for (int i = 0; i < 2; i++) {
+			handle(numbers[i], jump_info, (int)SA_RESETHAND);
+			cr_assert_eq(ww_reset(w, memory, ALL), 0);
+			expect_own(numbers[i], 1);
+			expect_watched();
+		}
+	unwatch_memory();
 }
 
 /* Installed on top of the library's, and passing on what it was not installed for. */
