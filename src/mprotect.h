@@ -13,6 +13,10 @@ static inline bool mp_is_armed(uint8_t state)
 	       (STATE_WATCHED | STATE_WRITE);
 }
 
+#define MP_PROT_BITS (STATE_READ | STATE_WRITE | STATE_EXEC)
+
+/* Of a watched page with this protection of the program's. */
+uint8_t mp_state_of(int prot);
 /* The program's own protection, and what it comes to while the page is in this state. */
 int mp_program_prot(uint8_t state);
 int mp_prot(uint8_t state);
@@ -27,6 +31,16 @@ int mp_spare_make(struct ww *w);
 /* Gives up two mappings, if there are any left. With the lock. */
 bool mp_spare_give(struct ww *w);
 void mp_spare_free(struct ww *w);
+
+/* End of the pages behind start that are in the same state. */
+uintptr_t mp_same_until(const struct ww *w, uintptr_t start, uintptr_t end, uint8_t *state);
+/* Changes bits of the states of what is watched, and its protection with them. With the lock. */
+int mp_change(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set);
+/*
+ * Where a policy has it so (PR_SET_MDWE, SELinux), nothing that can be executed becomes writable
+ * again.
+ */
+bool mp_may_give_back(int prot);
 
 /* As in struct client. */
 int mp_fault(struct ww *w, uintptr_t page, bool doubt);

@@ -7,19 +7,16 @@
 #include "mprotect.h"
 #include "uapi/madvise.h"
 
-/* Ranges as a whole: how watching begins and ends, marks, and the program's own protection. */
+/* Ranges as a whole: how watching begins and ends, and marks. */
 
 /* What can be written, can be read on every processor: protecting it must not end that. */
-static uint8_t state_of(int prot)
+uint8_t mp_state_of(int prot)
 {
 	return STATE_WATCHED | (prot & (PROT_READ | PROT_WRITE) ? STATE_READ : 0) |
 	       (prot & PROT_WRITE ? STATE_WRITE : 0) | (prot & PROT_EXEC ? STATE_EXEC : 0);
 }
 
-static const uint8_t prot_bits = STATE_READ | STATE_WRITE | STATE_EXEC;
-
-/* End of the pages behind start that are in the same state. */
-static uintptr_t same_until(const struct ww *w, uintptr_t start, uintptr_t end, uint8_t *state)
+uintptr_t mp_same_until(const struct ww *w, uintptr_t start, uintptr_t end, uint8_t *state)
 {
 	*state = page_state(&w->states, start);
 	return page_states_skip(&w->states, start, end, 0xff, *state);
@@ -32,7 +29,7 @@ static int apply(struct ww *w, uintptr_t start, uintptr_t end)
 
 	while (start < end) {
 		uint8_t state;
-		uintptr_t stop = same_until(w, start, end, &state);
+		uintptr_t stop = mp_same_until(w, start, end, &state);
 		int r = state ? sys_mprotect(start, stop - start, mp_prot(state)) : 0;
 
 		result = result < 0 ? result : r;
@@ -52,7 +49,7 @@ static void change_watched(struct ww *w, uintptr_t start, uintptr_t end, uint8_t
 	}
 }
 
-static int change(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
+int mp_change(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set)
 {
 	long before = mp_splits(w, start, end);
 
@@ -67,7 +64,7 @@ static int locked_change(struct ww *w, uintptr_t start, uintptr_t end, uint8_t c
 	int r;
 
 	clients_lock(&old);
-	r = change(w, start, end, clear, set);
+	r = mp_change(w, start, end, clear, set);
 	clients_unlock(&old);
 	return r;
 }
@@ -75,50 +72,51 @@ static int locked_change(struct ww *w, uintptr_t start, uintptr_t end, uint8_t c
 /* Memory that was protected by us does not show whether the program may write to it. */
 static uint8_t merged_state(uint8_t before, int prot)
 {
-	uint8_t now = state_of(prot);
+	uint8_t now = mp_state_of(prot);
 
-	if (before & STATE_WRITE && (before & prot_bits & ~STATE_WRITE) == (now & prot_bits))
+	if (before & STATE_WRITE && (before & MP_PROT_BITS & ~STATE_WRITE) == (now & MP_PROT_BITS))
 		now |= STATE_WRITE;
 	return now;
 }
 
 /* Counts as written until it is armed. */
-static void record(struct ww *w, uintptr_t start, uintptr_t end, int prot)
+static void record(struct ww *w, uintptr_t start, uintptr_t end, const struct mapping *m)
 {
+	const uint8_t shared = m->kind == MAPPING_SHARED ? STATE_SHARED : 0;
 	uintptr_t pos = start;
 
 	w->splits -= mp_splits(w, start, end);
 	while (pos < end) {
 		uint8_t state;
-		uintptr_t stop = same_until(w, pos, end, &state);
+		uintptr_t stop = mp_same_until(w, pos, end, &state);
 
 		page_states_change(&w->states, pos, stop, 0xff,
-				   merged_state(state, prot) | STATE_WRITTEN);
+				   merged_state(state, m->prot) | shared | STATE_WRITTEN);
 		pos = stop;
 	}
 	w->splits += mp_splits(w, start, end);
 }
 
-/* Where a policy has it so (PR_SET_MDWE, SELinux), nothing that can be executed becomes writable again. */
-static bool may_give_back(struct ww *w, int prot)
+bool mp_may_give_back(int prot)
 {
+	const size_t size = sys_page_size();
 	void *page;
 	bool may;
 
 	if (!(prot & PROT_WRITE && prot & PROT_EXEC))
 		return true;
-	if (context_map(w, &page, w->page_size) < 0)
+	if (sys_mmap(&page, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS) < 0)
 		return false;
-	may = sys_mprotect((uintptr_t)page, w->page_size, prot & ~PROT_WRITE) == 0 &&
-	      sys_mprotect((uintptr_t)page, w->page_size, prot) == 0;
-	sys_munmap(page, w->page_size);
+	may = sys_mprotect((uintptr_t)page, size, prot & ~PROT_WRITE) == 0 &&
+	      sys_mprotect((uintptr_t)page, size, prot) == 0;
+	sys_munmap(page, size);
 	return may;
 }
 
 static int may_watch(struct ww *w, const struct mapping *m)
 {
 	if (context_uses(w, m->start, m->end) || faults_need(m->start, m->end) ||
-	    !may_give_back(w, m->prot))
+	    !mp_may_give_back(m->prot))
 		return -ENOTSUP;
 	return page_states_reserve(w, m->start, m->end);
 }
@@ -151,7 +149,7 @@ int mp_attach(struct ww *w, const struct mapping *m)
 	clients_lock(&old);
 	r = clients_overlap(&w->client, m->start, m->end) ? -EBUSY : renew(w, &now);
 	if (r == 0)
-		record(w, m->start, m->end, now.prot);
+		record(w, m->start, m->end, &now);
 	clients_unlock(&old);
 	return r;
 }
@@ -225,13 +223,13 @@ int mp_detach(struct ww *w, uintptr_t start, uintptr_t end)
 /* What counts as written may still be protected, where un-protecting it failed. */
 static bool is_as_we_left_it(const struct ww *w, const struct mapping *m)
 {
-	int prot = mp_program_prot(state_of(m->prot));
+	int prot = mp_program_prot(mp_state_of(m->prot));
 	uintptr_t pos = m->start;
 
 	while (pos < m->end) {
 		uint8_t state;
 
-		pos = same_until(w, pos, m->end, &state);
+		pos = mp_same_until(w, pos, m->end, &state);
 		if (mp_prot(state) != prot &&
 		    (!(state & STATE_WRITTEN) || (mp_prot(state) & ~PROT_WRITE) != prot))
 			return false;
@@ -339,81 +337,4 @@ int mp_discard(struct ww *w, struct range *r, const struct mapping *m)
 		return 0;
 	mp_settle(w, m->start, m->end);
 	return n == -ENOMEM ? n : -ENOTSUP;
-}
-
-/* With the lock; start to end are in the same state, which stays if the kernel refuses the new one. */
-static int protect_alike(struct ww *w, uintptr_t start, uintptr_t end, uint8_t bits)
-{
-	uint8_t before = page_state(&w->states, start) & prot_bits;
-	int r = change(w, start, end, prot_bits & ~bits, bits);
-
-	if (r < 0)
-		change(w, start, end, prot_bits & ~before, before);
-	return r;
-}
-
-/* With the lock: the context that watches what is at start, or NULL, and where that ends. */
-static uintptr_t watched_until(uintptr_t start, uintptr_t end, struct ww **out)
-{
-	*out = NULL;
-	for (struct client *c = clients.first; c; c = c->next) {
-		uintptr_t next;
-
-		if (c->kind != &backend_mprotect)
-			continue;
-		next = page_states_skip(c->states, start, end, STATE_WATCHED, 0);
-		if (next == start) {
-			*out = c->w;
-			return page_states_skip(c->states, start, end, STATE_WATCHED,
-						STATE_WATCHED);
-		}
-		end = next < end ? next : end;
-	}
-	return end;
-}
-
-/* On an error some of it may have the new protection, as after mprotect(2). */
-static int protect(uintptr_t start, uintptr_t end, int prot)
-{
-	int n = 0;
-
-	while (n == 0 && start < end) {
-		struct ww *w;
-		uintptr_t stop = watched_until(start, end, &w);
-		uint8_t state;
-
-		if (w) {
-			stop = same_until(w, start, stop, &state);
-			n = protect_alike(w, start, stop, state_of(prot) & prot_bits);
-		} else {
-			n = sys_mprotect(start, stop - start, prot);
-		}
-		start = stop;
-	}
-	return n;
-}
-
-static bool any_watched(uintptr_t start, uintptr_t end)
-{
-	struct ww *w;
-
-	return watched_until(start, end, &w) < end || w;
-}
-
-int mp_protect(uintptr_t start, uintptr_t end, int prot)
-{
-	sigset_t old;
-	int n;
-
-	if (!clients_begun())
-		return sys_mprotect(start, end - start, prot);
-	clients_lock(&old);
-	clients_count_change();
-	/* The states have no place for more. */
-	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC) && any_watched(start, end))
-		n = -EINVAL;
-	else
-		n = protect(start, end, prot);
-	clients_unlock(&old);
-	return n;
 }

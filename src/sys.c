@@ -231,6 +231,16 @@ int sys_mremap(uintptr_t addr, size_t len, void **out)
 	return 0;
 }
 
+int sys_mremap_copy(uintptr_t addr, size_t len, void **out)
+{
+	void *p = mremap((void *)addr, 0, len, MREMAP_MAYMOVE);
+
+	if (p == MAP_FAILED)
+		return memory_error(-errno);
+	*out = p;
+	return 0;
+}
+
 int sys_sigaction(int number, const struct sigaction *action, struct sigaction *old)
 {
 	return (int)negative_errno(sigaction(number, action, old));

@@ -59,6 +59,8 @@ int sys_madvise(uintptr_t addr, size_t len, int advice);
 int sys_mprotect(uintptr_t addr, size_t len, int prot);
 /* Moves the mapping to any other place. */
 int sys_mremap(uintptr_t addr, size_t len, void **out);
+/* Maps what is there at another place as well: shared memory only. */
+int sys_mremap_copy(uintptr_t addr, size_t len, void **out);
 
 int sys_sigaction(int number, const struct sigaction *action, struct sigaction *old);
 /*

@@ -49,6 +49,7 @@ WRAP(int, sys_munmap, void *addr, size_t len);
 WRAP(int, sys_madvise, uintptr_t addr, size_t len, int advice);
 WRAP(int, sys_mprotect, uintptr_t addr, size_t len, int prot);
 WRAP(int, sys_mremap, uintptr_t addr, size_t len, void **out);
+WRAP(int, sys_mremap_copy, uintptr_t addr, size_t len, void **out);
 WRAP(int, sys_sigaction, int number, const struct sigaction *action, struct sigaction *old);
 WRAP(int, sys_thread_start, pthread_t *thread, void *stack, size_t size, void *(*run)(void *),
      void *arg);
@@ -323,6 +324,11 @@ int __wrap_sys_mremap(uintptr_t addr, size_t len, void **out)
 	if (is_setting(STALE_BITS))
 		return -ENOMEM;
 	return fails(CALL_MREMAP) ? failure() : __real_sys_mremap(addr, len, out);
+}
+
+int __wrap_sys_mremap_copy(uintptr_t addr, size_t len, void **out)
+{
+	return fails(CALL_MREMAP) ? failure() : __real_sys_mremap_copy(addr, len, out);
 }
 
 int __wrap_sys_sigaction(int number, const struct sigaction *action, struct sigaction *old)

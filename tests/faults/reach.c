@@ -41,7 +41,8 @@ const struct reach reaches[] = {
 	{USUAL, CALL_MUNMAP, .by = ON_ALL},
 	/* ww_protect() makes it on all. */
 	{USUAL, CALL_MPROTECT, .by = ON_ALL, .in_handler = ON_MPROTECT},
-	{USUAL, CALL_MREMAP, .by = ON_SYNC},
+	/* ww_protect() asks by it which shared memory may be written to. */
+	{USUAL, CALL_MREMAP, .by = ON_SYNC | ON_MPROTECT},
 	{USUAL, CALL_SIGACTION, .by = ON_SIGNAL},
 	{USUAL, CALL_THREAD_START, .by = ON_THREAD},
 	/* One kernel's fault cannot be seen by trying. */

@@ -233,6 +233,8 @@ static void write_by_kernel_and_protect(struct model *m)
 	do_protect(m, (struct part){filled.first + 6, 6}, PROT_READ);
 	do_get(m, filled, WW_RESET, 0);
 	do_protect(m, (struct part){filled.first + 6, 6}, PROT_READ | PROT_WRITE);
+	do_protect(m, (struct part){shared.first, 2}, PROT_READ);
+	do_protect(m, (struct part){shared.first, 2}, PROT_READ | PROT_WRITE);
 	store(m, filled.first + 8);
 	do_get_ranges(m, filled, WW_RESET, 0);
 }

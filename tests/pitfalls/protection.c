@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -89,6 +91,75 @@ Test(protection, is_left_where_a_policy_keeps_it_from_coming_back)
 		cr_skip_test("memory cannot be written to and executed here");
 	memset(executable, 1, ALL);
 	result = run_child(watch_under_policy);
+	unmap(executable, ALL);
+	if (result == 2)
+		cr_skip_test("the kernel has no such policy (Linux 6.3)");
+	cr_assert_eq(result, 0, "%d", result);
+}
+
+static size_t count_written(char *at)
+{
+	size_t count;
+
+	if (ww_get(w, at, ALL, 0, NULL, &count) != 0)
+		_exit(9);
+	return count;
+}
+
+/* Of a file that was opened for reading only. */
+Test(protection, that_the_kernel_refuses_is_refused_of_a_file)
+{
+	int fd = memfd_of(ALL), r;
+	char path[64], *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert_geq(r, 0);
+	file = mmap(NULL, ALL, PROT_READ, MAP_SHARED, r, 0);
+	cr_assert_neq(file, MAP_FAILED);
+	close(r);
+	close(fd);
+	watch_memory(0);
+	r = ww_watch(w, file, ALL, 0);
+	cr_assert(r == 0 || strcmp(backend()->name, "mprotect") != 0, "%d", r);
+	cr_assert_eq(ww_protect(w, file, ALL, PROT_READ | PROT_WRITE), -EACCES);
+	cr_assert_eq(ww_protect(w, file + PAGE, PAGE, PROT_READ | PROT_WRITE), -EACCES);
+	cr_assert_eq(ww_protect(w, file, ALL, PROT_NONE), 0);
+	cr_assert_eq(ww_protect(w, file, ALL, PROT_READ), 0);
+	if (r == 0)
+		cr_assert_eq(count_written(file), 0);
+	unwatch_memory();
+	unmap(file, ALL);
+}
+
+static void protect_under_policy(void)
+{
+	const int set_mdwe = 65, refuse_exec_gain = 1;
+	const int all = PROT_READ | PROT_WRITE | PROT_EXEC;
+
+	watch_memory(0);
+	if (prctl(set_mdwe, refuse_exec_gain, 0, 0, 0) != 0)
+		_exit(2);
+	if (ww_watch(w, executable, ALL, 0) != 0)
+		_exit(3);
+	if (ww_protect(w, executable, ALL, all) != -EACCES)
+		_exit(4);
+	if (count_written(executable) != 0)
+		_exit(5);
+	if (ww_protect(w, executable, ALL, PROT_READ) != 0)
+		_exit(6);
+	expect_watched();
+	ww_free(w);
+}
+
+/* Nothing that can be executed becomes writable. */
+Test(protection, that_the_kernel_refuses_is_refused_by_a_policy)
+{
+	int result;
+
+	executable = mmap(NULL, ALL, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(executable, MAP_FAILED);
+	result = run_child(protect_under_policy);
 	unmap(executable, ALL);
 	if (result == 2)
 		cr_skip_test("the kernel has no such policy (Linux 6.3)");
