@@ -53,7 +53,8 @@
  *                  and %WW_DISCARDS are refused. There is no -ESTALE: the program calls ww_watch()
  *                  for what it mapped, or moved by mremap(2), to the place of watched memory. Until
  *                  then pages of it that hold nothing are not reported; and all of what is watched
- *                  again counts as written.
+ *                  again counts as written. Some kernels lose writes to pages that they move or
+ *                  divide: see writewatch(7).
  *   A stack on which a signal handler may have to run, or into which system calls write, is not for
  *   backends with a signal handler; nor are signals SIGSEGV and SIGBUS blocked while watched memory
  *   is written to. With uffd and a thread, no stack at all: setuid(2) and its like, which signal every
