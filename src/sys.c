@@ -195,6 +195,23 @@ int sys_mmap(void **out, size_t len, int prot, int flags)
 	return 0;
 }
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+int sys_mmap_at(uintptr_t addr, size_t len, int prot, int flags)
+{
+	void *p = mmap((void *)addr, len, prot, flags | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return memory_error(-errno);
+	if ((uintptr_t)p == addr)
+		return 0;
+	/* Kernels before 4.17 take the address as a hint. */
+	munmap(p, len);
+	return -EEXIST;
+}
+
 int sys_munmap(void *addr, size_t len)
 {
 	return (int)negative_errno(munmap(addr, len));

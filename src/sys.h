@@ -3,7 +3,8 @@
 #define WW_SYS_H
 
 /*
- * Every system call of the library. All return a negative errno value on failure, none is a
+ * Every system call that a context makes, and some of those for other processes, which have
+ * sys_process.h besides. All return a negative errno value on failure, none is a
  * cancellation point, and descriptors are close-on-exec and above 2: a host that closed its
  * standard descriptors must not print into ours.
  */
@@ -52,6 +53,8 @@ void sys_sleep_ms(int ms);
 ssize_t sys_pwrite(int fd, const void *buffer, size_t size, off_t offset);
 
 int sys_mmap(void **out, size_t len, int prot, int flags);
+/* Private memory at this very place: -EEXIST if there is something already. */
+int sys_mmap_at(uintptr_t addr, size_t len, int prot, int flags);
 /* -ENOMEM where it would divide a mapping, and the process may have no more. */
 int sys_munmap(void *addr, size_t len);
 int sys_mlock(uintptr_t addr, size_t len);

@@ -5,31 +5,21 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
-
 #define FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
 
 /* The size is the only argument of ours that can be invalid, for being too large. */
-static NTSTATUS map_error(int error)
+static NTSTATUS map_status(int error)
 {
-	return win_status(error == EINVAL ? -ENOMEM : -error);
+	return win_status(error == -EINVAL ? -ENOMEM : error);
 }
 
 static NTSTATUS map_at(uintptr_t base, size_t size, int access, uintptr_t *out)
 {
-	void *at = mmap((void *)base, size, access, FLAGS | MAP_FIXED_NOREPLACE, -1, 0);
+	NTSTATUS status = map_status(sys_mmap_at(base, size, access, FLAGS));
 
-	if (at == MAP_FAILED)
-		return map_error(errno);
-	/* Kernels before 4.17 take the address as a hint. */
-	if ((uintptr_t)at != base) {
-		sys_munmap(at, size);
-		return STATUS_CONFLICTING_ADDRESSES;
-	}
-	*out = base;
-	return STATUS_SUCCESS;
+	if (NT_SUCCESS(status))
+		*out = base;
+	return status;
 }
 
 /* Maps more than is needed and gives back what lies before and behind the aligned part. */
@@ -37,10 +27,11 @@ static NTSTATUS map_aligned(size_t size, int access, uintptr_t *out)
 {
 	const size_t more = size + WIN_GRANULARITY - win_page_size();
 	uintptr_t start, base, end;
-	void *at = more < size ? MAP_FAILED : mmap(NULL, more, access, FLAGS, -1, 0);
+	void *at;
+	int r = more < size ? -ENOMEM : sys_mmap(&at, more, access, FLAGS);
 
-	if (at == MAP_FAILED)
-		return more < size ? STATUS_NO_MEMORY : map_error(errno);
+	if (r < 0)
+		return map_status(r);
 	start = (uintptr_t)at;
 	end = start + more;
 	base = (start + WIN_GRANULARITY - 1) & ~(WIN_GRANULARITY - 1);
@@ -83,9 +74,9 @@ NTSTATUS win_unmap(struct win_alloc *a)
 	size_t n;
 
 	if (r == 0 || r == -ENOENT) {
-		if (munmap(base, a->size) == 0)
+		r = sys_munmap(base, a->size);
+		if (r == 0)
 			return STATUS_SUCCESS;
-		r = -errno;
 	} else if (ww_get(w, base, a->size, 0, NULL, &n) != -ENOENT) {
 		return win_status(r);
 	}

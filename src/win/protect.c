@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "win.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -77,9 +78,11 @@ uintptr_t win_run_end(struct win_alloc *a, uintptr_t start, uintptr_t end)
 
 static int set_access(const struct win_alloc *a, uintptr_t start, uintptr_t end, int access)
 {
-	if (a->watched)
-		return ww_protect(win_context(), (void *)start, end - start, access);
-	return sys_mprotect(start, end - start, access);
+	const int r = a->watched ? ww_protect(win_context(), (void *)start, end - start, access)
+				 : sys_mprotect(start, end - start, access);
+
+	/* Nothing is wrong with what the kernel was asked for. */
+	return r == -EINVAL ? -EIO : r;
 }
 
 /* What failed may have changed the front of its range. */

@@ -45,6 +45,7 @@ WRAP(ssize_t, sys_read, int fd, void *buffer, size_t size);
 WRAP(ssize_t, sys_write, int fd, const void *buffer, size_t size);
 WRAP(int, sys_poll, int a, int b, int timeout_ms);
 WRAP(int, sys_mmap, void **out, size_t len, int prot, int flags);
+WRAP(int, sys_mmap_at, uintptr_t addr, size_t len, int prot, int flags);
 WRAP(int, sys_munmap, void *addr, size_t len);
 WRAP(int, sys_madvise, uintptr_t addr, size_t len, int advice);
 WRAP(int, sys_mprotect, uintptr_t addr, size_t len, int prot);
@@ -276,6 +277,11 @@ static size_t find_unmapped(const void *addr)
 	while (i < unmapped_count && unmapped[i].addr != addr)
 		i++;
 	return i;
+}
+
+int __wrap_sys_mmap_at(uintptr_t addr, size_t len, int prot, int flags)
+{
+	return fails(CALL_MMAP) ? failure() : __real_sys_mmap_at(addr, len, prot, flags);
 }
 
 int __wrap_sys_munmap(void *addr, size_t len)
