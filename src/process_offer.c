@@ -179,14 +179,22 @@ static int track(struct ww_process *p, struct sys_file *uffd)
 static int offered_error(int r)
 {
 	switch (r) {
-	case -ENOTTY:
-	case -ESPIPE:
-	case -EISDIR:
-	case -EINVAL:
-	case -ENXIO:
-		return -EPROTO;
-	default:
+	case -EBADF:
+	case -ENOTSOCK:
+	case -EPIPE:
+	case -EAGAIN:
+	case -ENOTSUP:
+	case -ESRCH:
+	case -ECHILD:
+	case -EACCES:
+	case -ESTALE:
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+	case -EIO:
 		return r;
+	default:
+		return r < 0 ? -EPROTO : r;
 	}
 }
 
