@@ -4,10 +4,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "backends.h"
+#include "checkers.h"
 #include "faulting.h"
 #include "random.h"
 
@@ -116,11 +118,17 @@ Test(handlers, one_from_before_misses_none_while_contexts_come_and_go)
 
 static int deadly;
 
-static void by_default(int number, void (*handler)(int), int flags)
+/* With a flag that means nothing then, which the kernel keeps, and ThreadSanitizer goes by. */
+static bool by_default(int number, void (*handler)(int))
 {
-	struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
+	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_SIGINFO};
 
+	if (thread_sanitizer) {
+		fprintf(stderr, "# left out: a default action with SA_SIGINFO\n");
+		return false;
+	}
 	cr_assert_eq(sigaction(number, &action, NULL), 0);
+	return true;
 }
 
 static void die_by_fault(void)
@@ -144,8 +152,8 @@ Test(handlers, without_one_the_process_ends_as_it_should)
 		deadly = numbers[i];
 		cr_assert_eq(run_child(die_by_fault), DIES_BY(deadly));
 		cr_assert_eq(run_child(die_by_signal), DIES_BY(deadly));
-		/* The kernel keeps flags that mean nothing then. */
-		by_default(deadly, SIG_DFL, SA_SIGINFO);
+		if (!by_default(deadly, SIG_DFL))
+			continue;
 		cr_assert_eq(run_child(die_by_fault), DIES_BY(deadly));
 		cr_assert_eq(run_child(die_by_signal), DIES_BY(deadly));
 	}
@@ -159,9 +167,10 @@ Test(handlers, ignoring_does_not_make_a_fault_endless)
 		signal(deadly, SIG_IGN);
 		cr_assert_eq(run_child(die_by_fault), DIES_BY(deadly));
 		cr_assert_eq(run_child(die_by_signal), 0);
-		by_default(deadly, SIG_IGN, SA_SIGINFO);
-		cr_assert_eq(run_child(die_by_fault), DIES_BY(deadly));
-		cr_assert_eq(run_child(die_by_signal), 0);
+		if (by_default(deadly, SIG_IGN)) {
+			cr_assert_eq(run_child(die_by_fault), DIES_BY(deadly));
+			cr_assert_eq(run_child(die_by_signal), 0);
+		}
 		signal(deadly, SIG_DFL);
 	}
 }

@@ -23,7 +23,7 @@
 #define HOLD_MS 50
 
 static int sleeps;
-static char *contended;
+static char *_Atomic contended;
 /* How often the thread let somebody go on who waited for that page. */
 static atomic_int let_go;
 static atomic_bool discarded;
