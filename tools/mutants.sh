@@ -70,18 +70,18 @@ mutant 'promote by protecting it all' $backend 's/ps_arm_untouched(w, r, r->star
 mutant 'promote what is stale' $backend 's/if (ps_attached(w, r->start, r->end) != 1)/if (0)/' pitfalls-remap
 mutant 'promoting uses the list of a query' $backend '/^static size_t count_populated/,/^}/s/w->regions/w->list/' pitfalls-lazy
 mutant 'promote without the zero pages' $arm 's/n = arm_zero_pages(w, start, end);/n = 0;/' pitfalls-lazy
-mutant 'promote without the holes' $arm 's/int n = arm_holes(w, start, end);/int n = 0;/' pitfalls-lazy
+mutant 'promote without the holes' $arm 's/n = arm_holes(w, start, end);/n = 0;/' pitfalls-lazy
 mutant 'writes into holes are not looked for' $arm 's/int r = n > 0 ? release_raced.*/int r = n < 0 ? n : 0;/' pitfalls-races
 mutant 'reset by protecting' $backend 's/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC | (reset.*/filter.flags = WWK_PM_SCAN_CHECK_WPASYNC; if (reset) uffd_protect(w, start, end);/' pitfalls-scan
 mutant 'vec NULL' $scan 's/\.vec_len = max,/.vec_len = 0,/; s/\.vec = (uintptr_t)v,/.vec = 0,/' pitfalls-scan
 mutant 'accept every version' src/pagemap_scan_probe.c 's/return major == 6 .*/return false;/' pitfalls-kernels
 mutant 'no trial' src/pagemap_scan_probe.c 's/!tracks(w, &lazy)) || !tracks(w, &armed)/0)/' pitfalls-kernels
-mutant 'no way around a denied call' $uffd 's/if (open_device(w) == 0)/if (0)/' pitfalls-kernels
+mutant 'no way around a denied call' $uffd 's/ && open_device(out) == 0)/ \&\& 0)/' pitfalls-kernels
 mutant 'privileged userfaultfd' $backend 's/uffd_open(w, WWK_UFFD_USER_MODE_ONLY, features, 0, why)/uffd_open(w, 0, features, 0, why)/' pitfalls-kernels
 mutant 'hugetlb is fine' $uffd 's/if (!(reg.ioctls & (1u << WWK_UFFDIO_ZEROPAGE_NR)) ||/if (0 \&\&/' pitfalls-kernels
 mutant 'fork goes unnoticed' src/context.c 's/MADV_WIPEONFORK/MADV_DOFORK/' pitfalls-fork
 mutant 'the child is clean' src/context.c 's/ops->arm_written(w, p) < 0;/ops->arm(w, p, MAPPING_PRIVATE_ANON) < 0;/' pitfalls-fork
-mutant 'the child detaches' src/context.c 's/if (w->guard->alive || w->backend.*/if (1)/' pitfalls-fork
+mutant 'the child detaches' src/context.c 's/if (w->guard->own || w->backend.*/if (1)/' pitfalls-fork
 mutant 'close whatever it is' src/sys.c '/^bool sys_is_open/,/^}/!b; s/st.st_dev == file->dev/1/; s/st.st_ino == file->ino/1/' pitfalls-fork badinput-process
 mutant 'descriptors where they fall' src/sys.c 's/if (fd <= STDERR_FILENO) {/if (0) {/' badinput-process
 mutant 'repair arms clean' src/api_watch.c 's/r = ops->arm_written(w, range);/r = ops->arm(w, range, MAPPING_PRIVATE_ANON);/' pitfalls-remap
@@ -98,13 +98,13 @@ mutant 'merge whatever touches' src/registry.c 's/return a->end == b->start \&\&
 
 sync=src/uffd_sync.c bus=src/backend_uffd_sigbus.c thread=src/backend_uffd_thread.c
 mutant 'no_holes: dropped blocks go unseen' $backend 's/if (w->no_holes && r->flags & WW_DISCARDS)/if (0)/' pitfalls-holes
-mutant 'no_holes: repaired blocks go unseen' $arm 's/return w->no_holes ? make_tables(w, r->start, r->end) :/return 0 ? 0 :/' pitfalls-holes
+mutant 'no_holes: repaired blocks go unseen' $arm 's/^\tif (w->no_holes)$/\tif (0)/' pitfalls-holes
 mutant 'uffd: a reset protects a page more' $sync '/^static int take(/,/^}/s/n = protect(w, start, \*end);/n = protect(w, start, *end + w->page_size);/' conformance@uffd-thread oracle-lazy@uffd-thread
 mutant 'uffd: a reset protects nothing' $sync '/^static int take(/,/^}/s/n = protect(w, start, \*end);/n = 0;/' conformance@uffd-thread
 mutant 'uffd: remapped memory goes unseen' $sync 's/return r == 0 ? -ESTALE : r;/return r == 0 ? 1 : r;/' pitfalls-remap@uffd-thread
 mutant 'uffd: a repair arms clean' $sync '/^int uffd_sync_arm_written/,/^}/s/return uffd_unprotect(w, r->start, r->end);/return protect(w, r->start, r->end);/' pitfalls-remap@uffd-thread
 mutant 'uffd: discards hide writes' $sync 's/n = release_raced(w, start, end);/n = 0;/' pitfalls-fork@uffd-thread
-mutant 'uffd: discards see no fork' src/forks.c 's/return !sys_write_faults(w->canary);/return true;/' pitfalls-fork@uffd-thread
+mutant 'uffd: discards see no fork' src/forks.c 's/^\treturn false;/\treturn true;/' pitfalls-fork@uffd-thread
 mutant 'uffd: a marker hides what was swapped' $sync '/^int uffd_sync_discard/,/^}/s/n = fill(w, m->start, m->end);/n = 0;/; s/if (w->words\[i\] & PM_SWAPPED ||/if (/' pitfalls-swap@uffd-thread
 mutant 'shared memory is protected too late' $backend 's/if (m->kind == MAPPING_SHARED && r->mode == PS_ARMED)/if (0)/' pitfalls-swap
 mutant 'uffd: holes are reported' $sync 's/if (s->m.start > pos)/if (0)/' conformance@uffd-thread pitfalls-remap@uffd-thread
@@ -126,7 +126,7 @@ mutant 'signals: a handler left by a jump is below for ever' src/faults.c 's/(vo
 mutant 'mprotect: a context lies in a hole' src/context.c 's/int r = context_map(NULL, &p, sizeof(\*w));/int r = sys_mmap(\&p, sizeof(*w), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);/' pitfalls-corners@mprotect
 mutant 'mprotect: freed without the list of mappings' $mrange 's/if (r < 0 && w->ends)/if (0)/' pitfalls-endings@mprotect
 mutant 'mprotect: a freed child stays protected' src/context.c 's/if (!w->guard->alive && w->backend->ops->inherit)/if (0)/' pitfalls-fork@mprotect
-mutant 'handlers pass nothing on' src/faults.c 's/^\t\tpass_on(number, info, context);/\t\t;/' pitfalls-handlers@mprotect
+mutant 'handlers pass nothing on' src/faults.c 's/^\t\tpass_on(number, info, context, level);/\t\t;/' pitfalls-handlers@mprotect
 mutant 'handlers stay behind' src/faults.c 's/if (h->users \&\& --h->users == 0 \&\&/if (0 \&\&/' pitfalls-handlers@mprotect
 mutant 'handlers are not put back on top' src/faults.c '/^void faults_keep/,/^}/s/install(w->client.number);/;/' pitfalls-handlers@mprotect
 
