@@ -144,8 +144,8 @@ static int us_attach(struct ww *w, const struct mapping *m)
 	client_change(&w->client, m->start, m->end, 0, STATE_WATCHED | STATE_SHARED);
 	r = uffd_sync_attach(w, m);
 	/* Of several mappings some may be registered by then, of whose faults nobody would know. */
-	if (r == -ENOMEM)
-		uffd_detach(w, m->start, m->end);
+	if (r == -ENOMEM && uffd_detach(w, m->start, m->end) < 0)
+		return r;
 	/* What a child keeps for the one that we had is still protected by us. */
 	if (r < 0 && (r != -EBUSY || w->guard->alive))
 		client_forget(&w->client, m->start, m->end);
@@ -156,6 +156,9 @@ static int us_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	int r;
 
+	/* The context could not begin anew. */
+	if (!w->client.w)
+		return uffd_detach(w, start, end);
 	/* From the next line on, faults that are under way find nothing to un-protect. */
 	client_count_ending(&w->client);
 	r = uffd_detach(w, start, end);

@@ -102,7 +102,7 @@ void ww_free(struct ww *w)
 	if (!w->guard->alive && w->backend->ops->inherit)
 		w->backend->ops->inherit(w);
 	w->ends = true;
-	/* Also where descriptors are gone: of what a child kept of them memory is protected still. */
+	/* Also where descriptors are gone: a child may keep them, and memory protected. */
 	if (w->guard->own || w->backend->ops->inherit)
 		detach_all(w);
 	w->backend->ops->close(w);
@@ -119,7 +119,9 @@ static int attach_range(struct ww *w, const struct range *r)
 static int open_anew(struct ww *w)
 {
 	const struct backend_ops *ops = w->backend->ops;
+	const uint32_t own = w->guard->own;
 	const char *why;
+	int r;
 
 	if (ops->inherit)
 		return ops->inherit(w);
@@ -129,7 +131,10 @@ static int open_anew(struct ww *w)
 	w->goes_on = w->guard->own;
 	ops->close(w);
 	w->guard->own = 1;
-	return ops->open(w, &why);
+	r = ops->open(w, &why);
+	if (r < 0)
+		w->guard->own = own;
+	return r;
 }
 
 /*

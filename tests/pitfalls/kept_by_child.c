@@ -4,11 +4,13 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "backends.h"
+#include "context.h"
 #include "faulting.h"
 #include "keeper.h"
 #include "pages.h"
@@ -99,10 +101,58 @@ static void free_when_noticed_by_write(void)
 static void free_when_noticed_by_thread(void)
 {
 	begin();
-	sleep(2);
+	for (int i = 0; i < 100 && w->guard->alive; i++)
+		usleep(100000);
+	if (w->guard->alive)
+		_exit(1);
 	ww_free(w);
 	write_all();
 	end_keeper();
+}
+
+/* And nobody has copies. */
+static void free_what_cannot_begin_anew(void)
+{
+	struct rlimit none = {0, 100};
+	size_t count;
+
+	watch_memory(0);
+	get();
+	syscall(SYS_close_range, 3u, ~0u, 0u);
+	if (setrlimit(RLIMIT_NOFILE, &none) != 0)
+		_exit(8);
+	for (int i = 0; i < 3; i++)
+		if (ww_get(w, memory, ALL, WW_RESET, NULL, &count) == 0)
+			_exit(1);
+	ww_free(w);
+	write_all();
+}
+
+static void free_in_a_child_what_cannot_begin_anew(void)
+{
+	struct rlimit none = {0, 100};
+	size_t count;
+
+	watch_memory(0);
+	get();
+	for (int i = 0; i < 2; i++) {
+		pid_t child = fork();
+		int status;
+
+		if (child == 0 && i == 1)
+			setrlimit(RLIMIT_NOFILE, &none);
+		if (child == 0) {
+			if (i == 1 && ww_get(w, memory, ALL, 0, NULL, &count) == 0)
+				_exit(1);
+			ww_free(w);
+			write_all();
+			_exit(0);
+		}
+		if (waitpid(child, &status, 0) != child || status != 0)
+			_exit(2 + i);
+	}
+	expect_watched();
+	ww_free(w);
 }
 
 static void begin_and_go_on(void)
@@ -157,6 +207,12 @@ Test(kept_by_child, nothing_stays_protected_that_is_freed_when_that_was_noticed)
 		EXPECT_SUCCESS(free_when_noticed_by_write);
 	else
 		EXPECT_SUCCESS(free_when_noticed_by_thread);
+}
+
+Test(kept_by_child, what_cannot_begin_anew_can_be_freed)
+{
+	EXPECT_SUCCESS(free_what_cannot_begin_anew);
+	EXPECT_SUCCESS(free_in_a_child_what_cannot_begin_anew);
 }
 
 Test(kept_by_child, nothing_stays_protected_that_is_unwatched_later)
