@@ -214,15 +214,46 @@ static void unprotect_pieces(const struct sys_file *uffd, uintptr_t start, uintp
 	}
 }
 
+/* Handlers have little room on their stack. */
+#define LOOK_WORDS 64
+
+/* Un-protects what pagemap shows as protected: a call for each page that is not would take long. */
+static void unprotect_shown(const struct sys_file *uffd, const struct sys_file *pagemap,
+			    uintptr_t start, uintptr_t end, size_t page)
+{
+	uint64_t words[LOOK_WORDS];
+
+	while (start < end) {
+		size_t n = (end - start) / page, i = 0;
+
+		if (n > LOOK_WORDS)
+			n = LOOK_WORDS;
+		if (pagemap_words(pagemap->fd, start, n, words) < 0)
+			memset(words, 0xff, sizeof(words));
+		while (i < n && !(words[i] & PM_UFFD_WP))
+			i++;
+		if (i < n)
+			unprotect_pieces(uffd, start + i * page, start + n * page, page);
+		start += n * page;
+	}
+}
+
 /* The kernel does not mind whose the protection is. */
 void uffd_unprotect_lost(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	struct sys_file uffd;
+	struct sys_file uffd, pagemap = SYS_NO_FILE;
 
 	if (open_any(&uffd, WWK_UFFD_USER_MODE_ONLY) < 0)
 		return;
-	if (enable(&uffd, 0) == 0)
+	if (end - start > w->page_size)
+		sys_open(&pagemap, "/proc/thread-self/pagemap", O_RDONLY);
+	if (enable(&uffd, 0) < 0)
+		start = end;
+	if (pagemap.fd >= 0)
+		unprotect_shown(&uffd, &pagemap, start, end, w->page_size);
+	else
 		unprotect_pieces(&uffd, start, end, w->page_size);
+	sys_close(&pagemap);
 	sys_close(&uffd);
 }
 
