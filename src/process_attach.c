@@ -139,9 +139,17 @@ int ww_process_attachment(struct ww_process *p, struct ww_attachment *info)
 	return 0;
 }
 
+/* Why nothing can be asked of what is attached: as process_gone(), or the watch is. */
+static int watch_gone(const struct ww_process *p)
+{
+	int r = process_gone(p);
+
+	return r == 0 && !sys_is_open(&p->tracking->uffd) ? -EBADF : r;
+}
+
 static int refresh(struct ww_process *p)
 {
-	int r = process_track_refresh(p, true), gone = process_gone(p);
+	int r = process_track_refresh(p, true), gone = watch_gone(p);
 
 	return gone < 0 ? gone : known_error(p, r);
 }
@@ -153,7 +161,7 @@ int ww_process_refresh(struct ww_process *p)
 	if (!p)
 		return -EINVAL;
 	pthread_mutex_lock(&p->lock);
-	r = p->tracking ? process_gone(p) : -EINVAL;
+	r = p->tracking ? watch_gone(p) : -EINVAL;
 	if (r == 0)
 		r = refresh(p);
 	pthread_mutex_unlock(&p->lock);
@@ -175,7 +183,7 @@ static int get(struct ww_process *p, uint64_t *start, uint64_t end, unsigned fla
 		return -EBADF;
 	r = process_track_get(p, start, end, flags & WW_RESET, to);
 	if (r < 0 || !to->count) {
-		int gone = process_gone(p);
+		int gone = watch_gone(p);
 
 		r = gone < 0 ? gone : r;
 	}

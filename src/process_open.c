@@ -115,8 +115,7 @@ int process_gone(const struct ww_process *p)
 	uint64_t word;
 	int r;
 
-	if (!sys_is_open(&p->pagemap) || !sys_is_open(&p->maps.file) ||
-	    (p->tracking && !sys_is_open(&p->tracking->uffd)))
+	if (!sys_is_open(&p->pagemap) || !sys_is_open(&p->maps.file))
 		return -EBADF;
 	if (pagemap_words(p->pagemap.fd, 0, 1, &word) != -ESRCH)
 		return 0;
