@@ -37,10 +37,10 @@ uintptr_t mp_same_until(const struct ww *w, uintptr_t start, uintptr_t end, uint
 /* Changes bits of the states of what is watched, and its protection with them. With the lock. */
 int mp_change(struct ww *w, uintptr_t start, uintptr_t end, uint8_t clear, uint8_t set);
 /*
- * Where a policy has it so (PR_SET_MDWE, SELinux), nothing that can be executed becomes writable
- * again.
+ * -EACCES: a policy (PR_SET_MDWE, SELinux) lets nothing that can be executed become writable again.
+ * -ENOMEM: that could not be tried.
  */
-bool mp_may_give_back(int prot);
+int mp_may_give_back(int prot);
 
 /* As in struct client. */
 int mp_fault(struct ww *w, uintptr_t page, bool doubt);

@@ -8,22 +8,25 @@
 
 /*
  * Of a page that is armed, the kernel is not asked for the right to write before somebody does. Asks
- * for it by the first page, as pages of one state mostly are one mapping, at another address. Private
- * memory cannot be had twice; there, the right can be missing for what is executed only.
+ * for it at another address, by the first page: pages of one state mostly are one mapping. Private
+ * memory cannot be had twice; there a policy may be in the way. Where that cannot be asked, or room is
+ * what is missing, the write will tell.
  */
 static int ask_for_write(struct ww *w, uintptr_t page, int prot)
 {
 	void *copy;
 	int r;
 
-	if (!(page_state(&w->states, page) & STATE_SHARED))
-		return mp_may_give_back(prot) ? 0 : -EACCES;
-	r = sys_mremap_copy(page, w->page_size, &copy);
-	if (r < 0)
-		return r == -ENOMEM ? r : 0;
-	r = sys_mprotect((uintptr_t)copy, w->page_size, prot);
-	sys_munmap(copy, w->page_size);
-	return r;
+	if (page_state(&w->states, page) & STATE_SHARED) {
+		r = sys_mremap_copy(page, w->page_size, &copy);
+		if (r < 0)
+			return 0;
+		r = sys_mprotect((uintptr_t)copy, w->page_size, prot);
+		sys_munmap(copy, w->page_size);
+	} else {
+		r = mp_may_give_back(prot);
+	}
+	return r == -EACCES || r == -EPERM ? r : 0;
 }
 
 /* With the lock; start to end are in the same state, which stays if the kernel refuses the new one. */

@@ -97,27 +97,33 @@ static void record(struct ww *w, uintptr_t start, uintptr_t end, const struct ma
 	w->splits += mp_splits(w, start, end);
 }
 
-bool mp_may_give_back(int prot)
+int mp_may_give_back(int prot)
 {
 	const size_t size = sys_page_size();
 	void *page;
-	bool may;
+	int r;
 
 	if (!(prot & PROT_WRITE && prot & PROT_EXEC))
-		return true;
-	if (sys_mmap(&page, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS) < 0)
-		return false;
-	may = sys_mprotect((uintptr_t)page, size, prot & ~PROT_WRITE) == 0 &&
-	      sys_mprotect((uintptr_t)page, size, prot) == 0;
+		return 0;
+	r = sys_mmap(&page, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS);
+	if (r < 0)
+		return r;
+	r = sys_mprotect((uintptr_t)page, size, prot & ~PROT_WRITE);
+	if (r == 0)
+		r = sys_mprotect((uintptr_t)page, size, prot);
 	sys_munmap(page, size);
-	return may;
+	return r == 0 || r == -ENOMEM ? r : -EACCES;
 }
 
 static int may_watch(struct ww *w, const struct mapping *m)
 {
-	if (context_uses(w, m->start, m->end) || faults_need(m->start, m->end) ||
-	    !mp_may_give_back(m->prot))
+	int r;
+
+	if (context_uses(w, m->start, m->end) || faults_need(m->start, m->end))
 		return -ENOTSUP;
+	r = mp_may_give_back(m->prot);
+	if (r < 0)
+		return r == -ENOMEM ? r : -ENOTSUP;
 	return page_states_reserve(w, m->start, m->end);
 }
 
