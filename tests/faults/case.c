@@ -61,7 +61,7 @@ static bool may_die(const struct plan *plan, int number)
 	return number == (plan->call == CALL_MPROTECT ? SIGSEGV : SIGBUS);
 }
 
-bool case_run(const struct plan *plan, bool brief)
+bool case_run(const struct plan *plan, void (*scenario)(bool brief), bool brief)
 {
 	int status, number;
 	bool hangs;
@@ -74,7 +74,7 @@ bool case_run(const struct plan *plan, bool brief)
 	pid = fork();
 	cr_assert_geq(pid, 0);
 	if (pid == 0)
-		scenario_run(brief);
+		scenario(brief);
 	status = wait_for(pid, &hangs);
 	inject->on = false;
 	if (hangs) {

@@ -7,8 +7,11 @@
 /* What all cases share; before leaks_begin(). */
 void case_prepare(void);
 
-/* Runs the scenario in a process of its own; false: it went wrong, as result->failure says. */
-bool case_run(const struct plan *plan, bool brief);
+/*
+ * Runs the scenario, which ends its process, in one of its own; false: it went wrong, as
+ * result->failure says.
+ */
+bool case_run(const struct plan *plan, void (*scenario)(bool brief), bool brief);
 
 /* The scenario made the call for the n-th time. */
 static inline bool case_reached(void)

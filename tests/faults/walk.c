@@ -94,7 +94,7 @@ static unsigned next_nth(const struct plan *plan)
 static void walk_mode(struct plan *plan)
 {
 	for (plan->nth = 1; wrong < MOST_WRONG; plan->nth = next_nth(plan)) {
-		bool ok = case_run(plan, is_auto());
+		bool ok = case_run(plan, scenario_run, is_auto());
 
 		if (!ok)
 			explain(plan);
@@ -131,7 +131,7 @@ static void look_at(struct plan *plan)
 	plan->nth = UINT_MAX;
 	plan->mode = ONCE;
 	plan->error = 0;
-	cr_assert(case_run(plan, is_auto()), "without failures: %s (%s)", result->failure,
+	cr_assert(case_run(plan, scenario_run, is_auto()), "without failures: %s (%s)", result->failure,
 		  result->at);
 	cr_assert_eq(result->error_count, 0);
 	made = inject->seen;
