@@ -47,7 +47,7 @@ const struct call calls[CALLS] = {
 		.lasting = {EINVAL, ENOMEM},
 		.passing = {EINTR},
 	},
-	/* What the kernel means by EAGAIN here and from madvise(2), src/sys.c calls ENOMEM. */
+	/* What the kernel means by EAGAIN here and from madvise(2), src/sys_memory.c calls ENOMEM. */
 	[CALL_MMAP] = {
 		.name = "mmap",
 		.lasting = {ENOMEM},
