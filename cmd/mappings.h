@@ -34,7 +34,7 @@ struct mappings {
 	size_t names_count, names_room;
 };
 
-/* Begins with an empty struct; what was read before is replaced. All of them, as the kernel does. */
+/* Begins with an empty struct; what was read before is replaced. As the kernel lists them. */
 int mappings_read(struct mappings *m, FILE *maps);
 /* Makes a list one by one, of which the names can be used once it is finished. */
 void mappings_clear(struct mappings *m);

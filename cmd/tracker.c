@@ -105,8 +105,11 @@ static int begin_once(struct tracker *t, char *why)
 				     "of another writewatch");
 		return -EEXIST;
 	}
-	if (r == -ENOTSUP && begin_soft_dirty(t) == 0)
-		r = 0;
+	if (r == -ENOTSUP) {
+		int other = begin_soft_dirty(t);
+
+		r = other == 0 || other == -ESRCH ? other : r;
+	}
 	if (r == 0) {
 		t->maps = open_proc(t, "maps", "re");
 		r = t->maps ? read_mappings(t) : -errno;
