@@ -100,7 +100,10 @@ static bool is_hugetlb(const struct ww *w, const struct mapping *m)
 	       (w->maps.text_only && m->kind != MAPPING_PRIVATE_ANON && sys_is_hugetlb(m->start));
 }
 
-/* What is dropped of a private file mapping stays protected: no backend would see it. */
+/*
+ * What is dropped of a private file mapping stays protected: no backend would see it. Nor can pages
+ * of /dev/zero be made anew by all of them.
+ */
 static bool may_discard(const struct mapping *m)
 {
 	return m->kind != MAPPING_PRIVATE_FILE && m->kind != MAPPING_PRIVATE_ZERO;

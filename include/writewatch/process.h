@@ -399,12 +399,12 @@ struct ww_attachment {
  * fail with -ESTALE.
  *
  * It ends with ww_process_detach() or ww_process_close(), or when the calling process ends, however
- * that comes about, and any child that has what it inherited still (see FORK). The process is then as it was before. Only if the calling process is killed in
- * the very moment in which the thread is stopped, that restores itself (see @self_healing of struct
- * ww_attachment), and then a descriptor, close-on-exec, can stay open in it; a call that waited
- * with a timeout begins anew, or fails with EINTR if the thread was stopped in it before; and one
- * like epoll_wait(2) can fail with EINTR, as it does after SIGSTOP. A child that another thread
- * forks in that moment has the descriptor, too.
+ * that comes about, and any child that has what it inherited still (see FORK). The process is then
+ * as it was before. Only if the calling process is killed in the very moment in which the thread is
+ * stopped, that restores itself (see @self_healing of struct ww_attachment), and then a descriptor,
+ * close-on-exec, can stay open in it; a call that waited with a timeout begins anew, or fails with
+ * EINTR if the thread was stopped in it before; and one like epoll_wait(2) can fail with EINTR, as
+ * it does after SIGSTOP. A child that another thread forks in that moment has the descriptor, too.
  *
  * A thread that stops but does not run, as in a frozen group of processes or on a processor that
  * it never gets, is given up after a second (-ETIMEDOUT), and is what it was before. The call waits

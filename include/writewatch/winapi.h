@@ -119,8 +119,9 @@ struct ww_win_system_info {
  *   ERROR_INVALID_PARAMETER   @size is 0 or too large, @addr is below 64 KiB or beyond user space,
  *                             unknown or contradicting @type (MEM_WRITE_WATCH without MEM_RESERVE,
  *                             or with MEM_LARGE_PAGES), invalid @protect
- *   ERROR_INVALID_ADDRESS     to reserve: something is there already; to commit, and for MEM_RESET
- *                             and MEM_RESET_UNDO: not all of the range is reserved in one allocation
+ *   ERROR_INVALID_ADDRESS     to reserve: something is there already; to commit, for MEM_RESET
+ *                             and MEM_RESET_UNDO: not all of the range is reserved in one
+ *                             allocation
  *   ERROR_NOT_SUPPORTED       MEM_WRITE_WATCH, and nothing here can watch memory, or no descriptors
  *                             or memory are left for the context: a later call tries again
  *   ERROR_PRIVILEGE_NOT_HELD  MEM_LARGE_PAGES

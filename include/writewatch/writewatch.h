@@ -132,8 +132,8 @@ enum ww_get_flags {
  * @WW_DISCARDS: a page whose content the program drops (MADV_DONTNEED, and MADV_FREE once the
  *               kernel takes the page) counts as written. What a checkpointer needs. Costs page
  *               tables for the whole range, and a second fault on the first write to an empty page.
- *               Not for private mappings of files: the kernel keeps them protected when it drops a
- *               page, and nothing would show it.
+ *               Not for private mappings of files, which the kernel keeps protected when it drops a
+ *               page, so that nothing would show it, nor for those of /dev/zero.
  */
 enum ww_watch_flags {
 	WW_DISCARDS = 1 << 0
@@ -330,7 +330,7 @@ WW_PUBLIC int ww_probe(const struct ww_options *options, struct ww_info *info);
  *             watch, the context's own memory, or, where writes are signals, the caller's stack
  *             and thread-local variables, or memory of any context;
  *             %WW_DISCARDS with a backend that cannot see discards, or for a private mapping of a
- *             file
+ *             file or of /dev/zero
  *   -EACCES   part of it is a shared mapping of a file opened for reading only
  *   -EBUSY    part of it is watched by another context with the same backend (others are not found
  *             out about: do not), or belongs to another userfaultfd
@@ -468,8 +468,9 @@ WW_PUBLIC int ww_mark(struct ww *w, void *addr, size_t len);
  *   -EINVAL   @len is 0, @addr or @len is not page aligned, the range wraps or reaches into the
  *             kernel's half
  *   -ENOENT   part of the range is not watched
- *   -ENOTSUP  a private mapping of a file, or the memory cannot drop its content (sealed,
- *             read-only, file system; shared, with mprotect before Linux 6.7); as the next two
+ *   -ENOTSUP  a private mapping of a file or of /dev/zero, or the memory cannot drop its content
+ *             (sealed, read-only, file system; shared, with mprotect before Linux 6.7); as the next
+ *             two
  *   -EMFILE, -ENFILE  in a child, or after the program closed descriptors: could not begin anew
  *   -ESTALE   part of it was remapped: repair it with ww_watch(). As the next two
  *   -ENOMEM, -EIO  the content may be dropped, the pages may count as written
