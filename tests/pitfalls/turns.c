@@ -27,6 +27,8 @@ static char *_Atomic contended;
 /* How often the thread let somebody go on who waited for that page. */
 static atomic_int let_go;
 static atomic_bool discarded;
+/* Who looks whose the page is in the same way. */
+static pthread_t caller;
 
 void __real_sys_sleep_ms(int ms);
 void __wrap_sys_sleep_ms(int ms);
@@ -55,7 +57,7 @@ long __wrap_sys_ioctl(int fd, unsigned long request, void *arg)
 {
 	const struct wwk_uffdio_writeprotect *wp = arg;
 
-	if (contended && request == WWK_UFFDIO_WRITEPROTECT &&
+	if (contended && request == WWK_UFFDIO_WRITEPROTECT && !pthread_equal(pthread_self(), caller) &&
 	    wp->range.start == (uintptr_t)contended && wp->mode == 0 && ++let_go == 2)
 		for (int i = 0; i < HOLD_MS && !discarded; i++)
 			__real_sys_sleep_ms(1);
@@ -72,6 +74,7 @@ static void write_twice_and_discard(struct ww *w, char *memory)
 {
 	pthread_t threads[2];
 
+	caller = pthread_self();
 	let_go = 0;
 	discarded = false;
 	contended = memory;

@@ -153,7 +153,7 @@ Test(unregistered, what_was_registered_in_part_ends_no_writer)
 	int result;
 
 	if (strcmp(backend()->reported, "uffd") != 0)
-		cr_skip_test("%s: there is no userfaultfd that somebody waits for", backend()->name);
+		cr_skip_test("%s: no faults of a userfaultfd", backend()->name);
 	result = run_child(write_what_was_registered_in_part);
 	cr_assert_eq(result, 0, "%d", result);
 }
