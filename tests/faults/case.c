@@ -3,16 +3,19 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "scenario.h"
+#include "uapi/procmap_query.h"
 
 /* A case takes some milliseconds. */
 #define HANGS_MS 20000
@@ -91,4 +94,24 @@ bool case_run(const struct plan *plan, void (*scenario)(bool brief), bool brief)
 	if (inject->allocates)
 		wrong("%s", "whoever handles faults calls malloc() or free()");
 	return !result->failure[0];
+}
+
+/* Linux before 6.11 tells what is mapped as text only. */
+static bool has_query_map(void)
+{
+	struct wwk_procmap_query query = {.size = sizeof(query)};
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), r;
+
+	cr_assert_geq(fd, 0);
+	r = ioctl(fd, WWK_PROCMAP_QUERY, &query);
+	cr_assert(r == 0 || errno == ENOTTY || errno == ENOENT, "PROCMAP_QUERY: %s",
+		  strerror(errno));
+	close(fd);
+	return r == 0 || errno != ENOTTY;
+}
+
+bool case_is_answer(const struct plan *plan, int error)
+{
+	return plan->call == CALL_PREAD && error == END_OF_FILE &&
+	       (plan->setting == NO_QUERY_MAP || !has_query_map());
 }

@@ -19,6 +19,9 @@ static inline bool case_reached(void)
 	return inject->failed > 0;
 }
 
+/* The end of a list is an answer, where lists are read. */
+bool case_is_answer(const struct plan *plan, int error);
+
 /* The signal that the process died of, as it may; 0: it lived. */
 extern int case_killed_by;
 

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "case.h"
@@ -22,7 +21,6 @@
 #include "processor.h"
 #include "scenario.h"
 #include "tally.h"
-#include "uapi/procmap_query.h"
 
 /* More than that are not looked for. */
 #define MOST_WRONG 10
@@ -137,27 +135,6 @@ static void look_at(struct plan *plan)
 	made = inject->seen;
 }
 
-/* Linux before 6.11 tells what is mapped as text only. */
-static bool has_query_map(void)
-{
-	struct wwk_procmap_query query = {.size = sizeof(query)};
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), r;
-
-	cr_assert_geq(fd, 0);
-	r = ioctl(fd, WWK_PROCMAP_QUERY, &query);
-	cr_assert(r == 0 || errno == ENOTTY || errno == ENOENT, "PROCMAP_QUERY: %s",
-		  strerror(errno));
-	close(fd);
-	return r == 0 || errno != ENOTTY;
-}
-
-/* The end of a list is an answer, where lists are read. */
-static bool is_answer(const struct plan *plan, int error)
-{
-	return plan->call == CALL_PREAD && error == END_OF_FILE &&
-	       (plan->setting == NO_QUERY_MAP || !has_query_map());
-}
-
 /* Other kernels are as this one is in other settings. */
 static bool may_be_made(enum call_id call, unsigned here)
 {
@@ -200,7 +177,7 @@ static void walk(enum setting setting, enum call_id call)
 		if (!made)
 			continue;
 		for (size_t i = 0; i < 8 && c->lasting[i]; i++)
-			if (!is_answer(&plan, c->lasting[i]))
+			if (!case_is_answer(&plan, c->lasting[i]))
 				walk_error(&plan, c->lasting[i], true);
 		for (size_t i = 0; i < 3 && c->passing[i]; i++)
 			walk_error(&plan, c->passing[i], false);

@@ -195,6 +195,8 @@ static void walk_errors(enum call_id call)
 	struct plan plan = {.call = call};
 
 	for (size_t i = 0; i < 8 && calls[call].lasting[i]; i++) {
+		if (case_is_answer(&plan, calls[call].lasting[i]))
+			continue;
 		plan.error = calls[call].lasting[i];
 		plan.mode = ONCE;
 		walk(&plan);
