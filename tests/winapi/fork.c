@@ -77,7 +77,7 @@ Test(winapi_fork, a_raw_clone_does_the_same)
 }
 
 struct busy {
-	atomic_bool stop;
+	atomic_bool began, stop;
 	BYTE *base;
 };
 
@@ -87,6 +87,7 @@ static void *query(void *argument)
 	struct busy *busy = argument;
 	MEMORY_BASIC_INFORMATION info;
 
+	atomic_store(&busy->began, true);
 	while (!atomic_load(&busy->stop))
 		VirtualQuery(busy->base, &info, sizeof(info));
 	return NULL;
@@ -98,6 +99,7 @@ static void *allocate(void *argument)
 	struct busy *busy = argument;
 	BYTE *base[8] = {NULL};
 
+	atomic_store(&busy->began, true);
 	for (size_t i = 0; !atomic_load(&busy->stop); i = (i + 1) % 8) {
 		if (base[i] != NULL)
 			VirtualFree(base[i], 0, MEM_RELEASE);
@@ -118,6 +120,9 @@ static void fork_under(void *(*body)(void *), pid_t (*make)(void), int times)
 	pthread_t thread;
 
 	cr_assert(eq(int, pthread_create(&thread, NULL, body, &busy), 0));
+	/* While a thread begins, it holds locks of the C library's and of sanitizers. */
+	while (!atomic_load(&busy.began))
+		usleep(100);
 	for (int i = 0; i < times; i++) {
 		pid_t child = make();
 
