@@ -50,8 +50,7 @@ static int check_discard(struct ww *w, struct range *range, uintptr_t start, uin
 		return r == 0 ? -ESTALE : r;
 	maps_walk(&walk, start, end);
 	while ((r = context_next_mapping(w, &walk, &m)) > 0)
-		/* Dropped pages of it would be read from the file again; or cannot be made anew. */
-		if (m.kind == MAPPING_PRIVATE_FILE || m.kind == MAPPING_PRIVATE_ZERO)
+		if (mapping_is_of_file(&m))
 			return -ENOTSUP;
 	return r;
 }

@@ -100,15 +100,6 @@ static bool is_hugetlb(const struct ww *w, const struct mapping *m)
 	       (w->maps.text_only && m->kind != MAPPING_PRIVATE_ANON && sys_is_hugetlb(m->start));
 }
 
-/*
- * What is dropped of a private file mapping stays protected: no backend would see it. Nor can pages
- * of /dev/zero be made anew by all of them.
- */
-static bool may_discard(const struct mapping *m)
-{
-	return m->kind != MAPPING_PRIVATE_FILE && m->kind != MAPPING_PRIVATE_ZERO;
-}
-
 /* Handles the front of m that is watched alike, and sets m->end to where that ends. */
 static int watch_piece(struct ww *w, struct mapping *m, unsigned flags)
 {
@@ -116,7 +107,7 @@ static int watch_piece(struct ww *w, struct mapping *m, unsigned flags)
 
 	if (range && range->start <= m->start)
 		flags |= range->flags & WW_DISCARDS;
-	if (is_hugetlb(w, m) || (flags & WW_DISCARDS && !may_discard(m)))
+	if (is_hugetlb(w, m) || (flags & WW_DISCARDS && mapping_is_of_file(m)))
 		return -ENOTSUP;
 	if (range && range->start <= m->start) {
 		if (range->end < m->end)

@@ -29,6 +29,15 @@ struct mapping {
 	bool of_kernel; /* where the list is text: see maps_of_kernel() */
 };
 
+/*
+ * Private memory of which a dropped page would be read from a file again, and stays protected without
+ * showing it; or, of /dev/zero, cannot be made anew by every backend.
+ */
+static inline bool mapping_is_of_file(const struct mapping *m)
+{
+	return m->kind == MAPPING_PRIVATE_FILE || m->kind == MAPPING_PRIVATE_ZERO;
+}
+
 /**
  * struct maps - the list of a process's mappings
  * @zero:      /dev/zero, not opened
