@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sys.h"
+#include "sys_errno.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,11 +11,6 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-
-static long negative_errno(long result)
-{
-	return result == -1 ? -errno : result;
-}
 
 static void raw_close(int fd)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sys.h"
+#include "sys_errno.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -8,11 +9,6 @@
 #include <unistd.h>
 
 /* System calls about memory, and questions about it. */
-
-static long negative_errno(long result)
-{
-	return result == -1 ? -errno : result;
-}
 
 /* What is short may be called by either name: locked memory, the count of mappings. */
 static int memory_error(int result)

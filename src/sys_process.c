@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "sys_process.h"
+#include "sys_errno.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,11 +11,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-static long negative_errno(long result)
-{
-	return result == -1 ? -errno : result;
-}
 
 long sys_ptrace(long request, pid_t tid, uintptr_t addr, uintptr_t data)
 {
