@@ -156,11 +156,9 @@ static int sd_attach(struct ww *w, const struct mapping *m)
 	return r;
 }
 
-/* Nothing is left where the context could not begin anew. */
 static int sd_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
-	if (w->client.w)
-		client_forget(&w->client, start, end);
+	client_forget(&w->client, start, end);
 	return 0;
 }
 

@@ -156,9 +156,6 @@ static int us_detach(struct ww *w, uintptr_t start, uintptr_t end)
 {
 	int r;
 
-	/* The context could not begin anew. */
-	if (!w->client.w)
-		return uffd_detach(w, start, end);
 	/* From the next line on, faults that are under way find nothing to un-protect. */
 	client_count_ending(&w->client);
 	r = uffd_detach(w, start, end);

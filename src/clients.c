@@ -113,6 +113,9 @@ void client_forget(struct client *c, uintptr_t start, uintptr_t end)
 {
 	sigset_t old;
 
+	/* It left, with all its states, and its context could not begin anew. */
+	if (!c->w)
+		return;
 	clients_lock(&old);
 	page_states_clear(c->states, start, end);
 	clients_count_change();
